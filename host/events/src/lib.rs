@@ -1,0 +1,38 @@
+//! The vocabulary and the rules of Qx Host, and the ports its adapters fill.
+//!
+//! A value of a type from this crate is valid: names are legal subjects, an
+//! envelope has an id, a binding belongs to an export. Never: I/O, a clock, a
+//! runtime, or the name of a database, a broker or a WASM engine.
+#![warn(missing_docs)]
+
+mod dead_letter;
+mod digest;
+mod effects;
+mod envelope;
+mod fault;
+mod name;
+mod outcome;
+mod pattern;
+pub mod ports;
+mod retry;
+mod routes;
+mod row;
+mod settings;
+mod trace;
+mod verdict;
+pub mod wire;
+
+pub use dead_letter::{DeadLetter, DeadReason, DeadReasonKind, LetterFilter};
+pub use digest::Digest;
+pub use effects::{Effects, StateRead, StateWrite};
+pub use envelope::{Envelope, Malformed};
+pub use fault::{Fault, Lasting};
+pub use name::{ComponentName, EventName, InvalidComponentName, InvalidEventName};
+pub use outcome::{Breach, Outcome};
+pub use pattern::{InvalidPattern, Pattern};
+pub use retry::RetryPolicy;
+pub use routes::{Binding, Clash, Component, ExportIndex, Resolution, Routes, Versions};
+pub use row::{NewEvent, Row, Unpublishable, prepare};
+pub use settings::{Limits, Settings, StartFrom};
+pub use trace::TraceContext;
+pub use verdict::{Verdict, decide};

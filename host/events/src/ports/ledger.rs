@@ -1,0 +1,74 @@
+//! The ledger: inbox marks, handler state and emitted events, in one commit.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::digest::Digest;
+use crate::effects::Effects;
+use crate::fault::Fault;
+use crate::name::ComponentName;
+
+/// What one delivery wants to commit.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// Whose.
+    pub component: ComponentName,
+    /// The build that did it, recorded with the mark.
+    pub digest: Digest,
+    /// The event that was handled: with the component, the inbox mark.
+    pub event_id: Uuid,
+    /// The event's tenant; state is kept apart by it.
+    pub tenant_id: Option<Uuid>,
+    /// What to change.
+    pub effects: Effects,
+    /// A dead letter that was handled at last: removed in the same commit.
+    pub replayed: Option<Uuid>,
+}
+
+/// What became of a settlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It is committed.
+    Committed,
+    /// The event was handled before; nothing of this was written.
+    Duplicate,
+    /// A key was changed since the call read it; nothing of this was written.
+    /// Call the handler again.
+    Conflict,
+}
+
+/// A value of a component's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateValue {
+    /// The value.
+    pub value: String,
+    /// Grows with every write.
+    pub version: i64,
+}
+
+/// The ledger.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Which of these events the component has handled.
+    async fn handled(
+        &self,
+        component: &ComponentName,
+        events: &[Uuid],
+    ) -> Result<HashSet<Uuid>, Fault>;
+
+    /// A value of the component's state, as committed.
+    async fn read_state(
+        &self,
+        component: &ComponentName,
+        tenant_id: Option<Uuid>,
+        key: &str,
+    ) -> Result<Option<StateValue>, Fault>;
+
+    /// Commits all of them in one transaction. The answer at index i belongs to
+    /// settlement i. One that is a duplicate or in conflict (also with one earlier
+    /// in the group) is left out; the others are committed. On a fault nothing is
+    /// committed, or, if it is transient, perhaps everything.
+    async fn settle(&self, group: &[Settlement]) -> Result<Vec<Settled>, Fault>;
+}

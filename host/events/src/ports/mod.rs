@@ -1,0 +1,24 @@
+//! What the loops need from the outside, as traits. Each has a contract suite
+//! that every adapter passes.
+
+mod dead_letters;
+mod handler;
+mod ledger;
+mod outbox;
+mod stream;
+
+pub use dead_letters::DeadLetters;
+pub use handler::{Handler, Invocation, LogLevel, LogLine, StateReader};
+pub use ledger::{Ledger, Settled, Settlement, StateValue};
+pub use outbox::{Lease, Outbox, OutboxStatus, PublishedRow};
+pub use stream::{
+    Delivery, Lag, Published, Publisher, Receipt, Source, StoredAt, Stream, Subscription,
+};
+
+use chrono::{DateTime, Utc};
+
+/// Wall time, so that a test can own it.
+pub trait Clock: Send + Sync {
+    /// The time now.
+    fn now(&self) -> DateTime<Utc>;
+}

@@ -1,0 +1,70 @@
+//! The outbox as the relay sees it.
+
+use std::time::Duration;
+
+use crate::fault::Fault;
+use crate::ports::StoredAt;
+use crate::row::Row;
+use async_trait::async_trait;
+
+/// The right to drain the outbox, for a while.
+///
+/// `token` grows with every change of hands and every terminal write checks it:
+/// a holder that was paused past its term changes nothing when it wakes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The fencing token.
+    pub token: i64,
+}
+
+/// A row that the stream has stored, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedRow {
+    /// The row.
+    pub seq: i64,
+    /// Where its message is.
+    pub stored: StoredAt,
+}
+
+/// What an operator asks first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OutboxStatus {
+    /// Rows that wait.
+    pub pending: u64,
+    /// Age of the oldest of them, in milliseconds; 0 when none waits.
+    pub oldest_pending_ms: u64,
+    /// Rows that were published and are still kept.
+    pub published: u64,
+    /// Rows that were set aside because they can never be published.
+    pub failed: u64,
+}
+
+/// The table `qx_outbox_events`.
+#[async_trait]
+pub trait Outbox: Send + Sync {
+    /// Takes or renews the lease for `holder`. `None`: somebody else has it. The
+    /// term is measured by the database's clock.
+    async fn lease(&self, holder: &str, term: Duration) -> Result<Option<Lease>, Fault>;
+
+    /// Gives the lease back, so that the next holder need not wait for its end.
+    async fn release(&self, lease: Lease) -> Result<(), Fault>;
+
+    /// The oldest rows that wait, at most `limit`, in order of `seq`. Opens no
+    /// transaction that stays open, and takes no lock.
+    async fn pending(&self, limit: u32) -> Result<Vec<Row>, Fault>;
+
+    /// Marks rows published. Rows that are marked already stay as they are.
+    /// `false`: the lease has changed hands, and nothing was written.
+    async fn mark_published(&self, lease: Lease, rows: &[PublishedRow]) -> Result<bool, Fault>;
+
+    /// Sets a row aside with the reason: it is never read again, and visible as
+    /// failed. `false` as above.
+    async fn set_aside(&self, lease: Lease, seq: i64, reason: &str) -> Result<bool, Fault>;
+
+    /// Deletes rows that were published longer than `retention` ago, at most
+    /// `limit`; returns how many.
+    async fn clean_up(&self, retention: Duration, limit: u32) -> Result<u64, Fault>;
+
+    /// Counts.
+    async fn status(&self) -> Result<OutboxStatus, Fault>;
+}

@@ -1,0 +1,76 @@
+//! What an operator can set for one component, with defaults that are safe.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::retry::RetryPolicy;
+
+/// Settings of one component, from its `<name>.toml` over the host's defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Attempts and pauses.
+    pub retry: RetryPolicy,
+    /// Budget of one call.
+    pub limits: Limits,
+    /// Events of this component that are worked on at once.
+    pub concurrency: usize,
+    /// Where a component begins that has never run before.
+    pub start: StartFrom,
+    /// What the guest reads through `config`.
+    pub config: BTreeMap<String, String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            retry: RetryPolicy::default(),
+            limits: Limits::default(),
+            concurrency: 16,
+            start: StartFrom::Beginning,
+            config: BTreeMap::new(),
+        }
+    }
+}
+
+/// Where on the stream a new component begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StartFrom {
+    /// With the oldest event the stream still has.
+    #[default]
+    Beginning,
+    /// With events that arrive from now on.
+    Now,
+}
+
+/// Budget of one call. What goes over it ends the call, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Wall time of one call, host calls included.
+    pub timeout: Duration,
+    /// Linear memory of one instance, in bytes.
+    pub memory_bytes: usize,
+    /// Calls of any import in one call of the handler.
+    pub host_calls: u32,
+    /// Lines of log in one call; more are dropped and counted.
+    pub log_lines: u32,
+    /// Bytes of one line of log; the rest is cut.
+    pub log_line_bytes: usize,
+    /// Events emitted in one call.
+    pub emitted_events: u32,
+    /// Bytes of one emitted payload, and of one value of state.
+    pub value_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(5),
+            memory_bytes: 64 << 20,
+            host_calls: 10_000,
+            log_lines: 100,
+            log_line_bytes: 4 << 10,
+            emitted_events: 100,
+            value_bytes: 256 << 10,
+        }
+    }
+}
