@@ -1,1 +1,25 @@
-//! Placeholder.
+//! The relay and the consumer: loops over the ports of `qx-events`.
+//!
+//! Follow one event: [`relay`] moves its row to the stream, [`consumer`] takes
+//! its message, [`dispatcher`] calls the handler and settles what it did, and
+//! [`settler`] commits. Never: SQL, a broker's client or a WASM engine.
+
+pub mod backoff;
+pub mod consumer;
+mod crash;
+pub mod dispatcher;
+mod heartbeat;
+pub mod mediator;
+pub mod relay;
+pub mod replay;
+pub mod settler;
+pub mod trace;
+pub mod witness;
+
+pub use consumer::{Consumer, ConsumerConfig};
+pub use dispatcher::{Conclusion, Dispatched, Dispatcher, Services};
+pub use mediator::Mediator;
+pub use relay::{Relay, RelayConfig};
+pub use replay::Replay;
+pub use settler::Settler;
+pub use witness::{Sight, Witness};

@@ -1,0 +1,187 @@
+//! Takes one component's messages from the stream and brings each to its end.
+//!
+//! A permit comes before a message: nothing is fetched that cannot start. The
+//! stream's acknowledgement is the last effect of every way a message can go.
+
+mod deliver;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use qx_events::ports::{Delivery, Receipt, Source, Stream, Subscription};
+use qx_events::{ComponentName, Envelope, Fault, Malformed};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::backoff::Backoff;
+use crate::dispatcher::Dispatcher;
+use crate::heartbeat::with_heartbeat;
+use crate::witness::Sight;
+
+/// How long one request for messages waits on a quiet stream. A new request costs
+/// the broker a little, so not often; a request that was lost on the way is
+/// noticed after this long, so not for ever.
+const FETCH_WAIT: Duration = Duration::from_secs(10);
+
+/// Settings of one component's consumer.
+#[derive(Debug, Clone)]
+pub struct ConsumerConfig {
+    /// What it wants from the stream.
+    pub subscription: Subscription,
+    /// Deliveries that may be in hand at once.
+    pub concurrency: usize,
+}
+
+/// One component's way from the stream to the ledger.
+pub struct Consumer {
+    config: ConsumerConfig,
+    stream: Arc<dyn Stream>,
+    dispatcher: Arc<Dispatcher>,
+    permits: Arc<Semaphore>,
+    deliveries: TaskTracker,
+}
+
+/// A delivery whose body was looked at.
+struct Taken {
+    delivery: Delivery,
+    envelope: Result<Arc<Envelope>, Malformed>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Consumer {
+    /// A consumer. Its deliveries run on `deliveries`, and may outlast it.
+    pub fn new(
+        config: ConsumerConfig,
+        stream: Arc<dyn Stream>,
+        dispatcher: Arc<Dispatcher>,
+        deliveries: TaskTracker,
+    ) -> Self {
+        let permits = Arc::new(Semaphore::new(config.concurrency));
+        Self {
+            config,
+            stream,
+            dispatcher,
+            permits,
+            deliveries,
+        }
+    }
+
+    /// Takes messages until `stop`. What was taken goes on, on the tracker.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut source: Option<Box<dyn Source>> = None;
+        let mut backoff = Backoff::default();
+        let consumer = Arc::new(self);
+        loop {
+            let turn = tokio::select! {
+                biased; // Stop wins over messages that are ready.
+                () = stop.cancelled() => return,
+                turn = consumer.turn(&mut source) => turn,
+            };
+            match turn {
+                Ok(taken) => {
+                    if backoff.is_failing() {
+                        consumer.saw(&Sight::Resumed {
+                            component: consumer.name(),
+                        });
+                    }
+                    backoff.reset();
+                    consumer.start(taken).await;
+                }
+                Err(fault) => {
+                    consumer.saw(&Sight::Held {
+                        component: consumer.name(),
+                        fault: &fault,
+                    });
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(backoff.pause()) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// One turn: permits, then messages.
+    async fn turn(&self, source: &mut Option<Box<dyn Source>>) -> Result<Vec<Taken>, Fault> {
+        let mut permits = self.free_permits().await;
+        let source = match source {
+            Some(source) => source,
+            None => source.insert(self.stream.subscribe(&self.config.subscription).await?),
+        };
+        let deliveries = source.fetch(permits.len(), FETCH_WAIT).await?;
+        let take = |delivery: Delivery| {
+            let envelope = Envelope::decode(&delivery.body, delivery.headers.trace());
+            let permit = permits.pop()?;
+            Some(Taken {
+                envelope: envelope.map(Arc::new),
+                delivery,
+                permit,
+            })
+        };
+        Ok(deliveries.into_iter().filter_map(take).collect())
+    }
+
+    /// Waits for one permit and takes the others that are free.
+    async fn free_permits(&self) -> Vec<OwnedSemaphorePermit> {
+        let first = Arc::clone(&self.permits).acquire_owned().await;
+        let mut permits: Vec<_> = first.into_iter().collect();
+        while let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            permits.push(permit);
+        }
+        permits
+    }
+
+    /// Asks the inbox once for all of them, and starts each.
+    async fn start(self: &Arc<Self>, taken: Vec<Taken>) {
+        if taken.is_empty() {
+            return;
+        }
+        let Some(handled) = self.handled(&taken).await else {
+            return; // Stopping: the stream delivers them again.
+        };
+        for taken in taken {
+            let known = taken
+                .envelope
+                .as_ref()
+                .is_ok_and(|envelope| handled.contains(&envelope.event_id));
+            let consumer = Arc::clone(self);
+            self.deliveries.spawn(async move {
+                consumer.deliver(taken, known).await;
+            });
+        }
+    }
+
+    /// Which of these the component has handled. Waits for the database, with the
+    /// deliveries kept alive.
+    async fn handled(&self, taken: &[Taken]) -> Option<HashSet<Uuid>> {
+        let ids: Vec<Uuid> = taken
+            .iter()
+            .filter_map(|taken| taken.envelope.as_ref().ok())
+            .map(|envelope| envelope.event_id)
+            .collect();
+        let receipts: Vec<&dyn Receipt> =
+            taken.iter().map(|taken| &*taken.delivery.receipt).collect();
+        let ledger = &self.dispatcher.services().ledger;
+        let ask = self
+            .dispatcher
+            .insist(self.name(), || ledger.handled(self.name(), &ids));
+        with_heartbeat(&receipts, self.heartbeat(), ask).await
+    }
+
+    /// A third of the acknowledgement wait: two heartbeats may be lost.
+    fn heartbeat(&self) -> Duration {
+        self.config.subscription.ack_wait / 3
+    }
+
+    fn name(&self) -> &ComponentName {
+        &self.config.subscription.component
+    }
+
+    fn saw(&self, sight: &Sight<'_>) {
+        self.dispatcher.services().witness.saw(sight);
+    }
+}

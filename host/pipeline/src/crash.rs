@@ -1,0 +1,42 @@
+//! The named places where the process may die, so that a test can make it.
+//!
+//! In an ordinary build this is nothing. In a build with the feature
+//! `crash-points`, `QX_CRASH_AT=relay-1` (or `relay-1:3`, the third time round)
+//! makes the process abort there, with no destructor run and nothing flushed.
+
+/// The gaps between two adjacent effects. Each has a `CRASH WINDOW` comment where
+/// it lies and a test of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Window {
+    /// Published, not yet marked.
+    Relay1,
+    /// Committed, not yet acknowledged.
+    Consumer1,
+    /// Dead letter written, message not yet terminated.
+    Consumer2,
+}
+
+/// Dies here, if a test asked for it.
+#[cfg(feature = "crash-points")]
+pub(crate) fn point(window: Window) {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static PASSES: AtomicU32 = AtomicU32::new(0);
+
+    let Ok(wanted) = std::env::var("QX_CRASH_AT") else {
+        return;
+    };
+    let (name, nth) = wanted.split_once(':').unwrap_or((&wanted, "1"));
+    let here = match window {
+        Window::Relay1 => "relay-1",
+        Window::Consumer1 => "consumer-1",
+        Window::Consumer2 => "consumer-2",
+    };
+    if name == here && PASSES.fetch_add(1, Ordering::SeqCst) + 1 == nth.parse().unwrap_or(1) {
+        std::process::abort();
+    }
+}
+
+/// Nothing, in an ordinary build.
+#[cfg(not(feature = "crash-points"))]
+#[inline]
+pub(crate) fn point(_: Window) {}

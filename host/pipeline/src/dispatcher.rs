@@ -1,0 +1,238 @@
+//! Calls a handler with one event and settles what it did: the one place where
+//! outcome, verdict, commit and dead letter meet. The consumer, the replay of
+//! dead letters and the in-process way all go through here.
+
+mod attempt;
+mod turns;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use qx_events::ports::{Clock, DeadLetters, Ledger};
+use qx_events::{ComponentName, DeadLetter, DeadReason, Envelope, Fault, TraceContext};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::backoff::Backoff;
+use crate::mediator::Mediator;
+use crate::settler::Settler;
+use crate::trace::Propagation;
+use crate::witness::{Sight, Witness};
+pub use attempt::Task;
+use turns::Turns;
+
+/// What a dispatcher works with.
+pub struct Services {
+    /// The routes in service.
+    pub mediator: Arc<Mediator>,
+    /// Reads inbox and state.
+    pub ledger: Arc<dyn Ledger>,
+    /// Commits.
+    pub settler: Settler,
+    /// Keeps what failed.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// Is told of every decision.
+    pub witness: Arc<dyn Witness>,
+    /// Ties spans to contexts.
+    pub propagation: Arc<dyn Propagation>,
+    /// Wakes the relay when events were emitted.
+    pub nudge: Arc<Notify>,
+    /// Handler calls that may run at once in this process.
+    pub calls_max: usize,
+    /// The host is stopping: do not wait for what is missing.
+    pub stop: CancellationToken,
+}
+
+/// Calls handlers and settles.
+pub struct Dispatcher {
+    services: Services,
+    calls: Semaphore,
+    turns: Turns,
+}
+
+/// How one attempt ended.
+#[derive(Debug)]
+#[must_use]
+pub enum Conclusion {
+    /// The effects are committed.
+    Done {
+        /// Events that left with them.
+        emitted: usize,
+    },
+    /// The event was handled before.
+    Duplicate,
+    /// It is to be attempted again after the pause.
+    Redeliver {
+        /// The pause.
+        after: Duration,
+    },
+    /// It is given up. No dead letter is written yet.
+    Dead(DeadReason),
+    /// The host is stopping and something that was needed is not there.
+    Stopped,
+}
+
+/// What one component did with an event that was dispatched in process.
+#[derive(Debug)]
+pub struct Dispatched {
+    /// Which component.
+    pub component: ComponentName,
+    /// What it did.
+    pub conclusion: Conclusion,
+}
+
+impl Dispatcher {
+    /// A dispatcher over these services.
+    pub fn new(services: Services) -> Self {
+        Self {
+            calls: Semaphore::new(services.calls_max),
+            turns: Turns::default(),
+            services,
+        }
+    }
+
+    /// The routes in service.
+    pub fn mediator(&self) -> &Mediator {
+        &self.services.mediator
+    }
+
+    /// What it works with.
+    pub(crate) fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// Gives an event to every component that takes it, in this process and
+    /// without a broker, and returns what each did. Effects are committed as for
+    /// any delivery, and an event that a component has handled is a duplicate.
+    ///
+    /// Nothing is retried here and no dead letter is written: the caller has the
+    /// conclusions.
+    pub async fn dispatch(&self, envelope: Envelope) -> Result<Vec<Dispatched>, Fault> {
+        let envelope = Arc::new(envelope);
+        let routes = self.services.mediator.routes();
+        let mut all = Vec::new();
+        for (component, export) in routes.takers(&envelope.event_name, envelope.event_version) {
+            let ids = [envelope.event_id];
+            let handled = self.services.ledger.handled(&component.name, &ids).await?;
+            let conclusion = if handled.is_empty() {
+                let task = Task {
+                    component: Arc::clone(component),
+                    export,
+                    envelope: Arc::clone(&envelope),
+                    attempt: 1,
+                    replayed: None,
+                };
+                self.attempt(&task).await
+            } else {
+                Conclusion::Duplicate
+            };
+            all.push(Dispatched {
+                component: component.name.clone(),
+                conclusion,
+            });
+        }
+        Ok(all)
+    }
+
+    /// Writes a dead letter, waiting for the database for as long as it takes.
+    /// `false`: the host is stopping and it is not written.
+    pub(crate) async fn bury(&self, letter: &DeadLetter) -> bool {
+        let component = &letter.component;
+        let written = self
+            .insist(component, || self.services.dead_letters.bury(letter))
+            .await;
+        if written.is_some() {
+            self.services.witness.saw(&Sight::Buried {
+                component,
+                event_name: &letter.event_name,
+                attempts: letter.attempts,
+                reason: &letter.reason,
+            });
+        }
+        written.is_some()
+    }
+
+    /// Repeats something until it works, with pauses; `None` when the host stops
+    /// first. For what may not fail: the messages wait, and use up no attempt.
+    pub(crate) async fn insist<T, F: Future<Output = Result<T, Fault>>>(
+        &self,
+        component: &ComponentName,
+        mut ask: impl FnMut() -> F,
+    ) -> Option<T> {
+        let mut backoff = Backoff::default();
+        loop {
+            match ask().await {
+                Ok(answer) => {
+                    if backoff.is_failing() {
+                        self.services.witness.saw(&Sight::Resumed { component });
+                    }
+                    return Some(answer);
+                }
+                Err(fault) => {
+                    if !self.hold(component, &fault, &mut backoff).await {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Says what is missing, and waits a while. `false`: the host is stopping.
+    async fn hold(&self, component: &ComponentName, fault: &Fault, backoff: &mut Backoff) -> bool {
+        self.services.witness.saw(&Sight::Held { component, fault });
+        tokio::select! {
+            biased; // Stop wins over one more try.
+            () = self.services.stop.cancelled() => false,
+            () = tokio::time::sleep(backoff.pause()) => true,
+        }
+    }
+}
+
+/// A dead letter for a message whose envelope could be read.
+pub(crate) fn letter_of(
+    task: &Task,
+    reason: DeadReason,
+    message: (&str, &qx_events::wire::Headers, &bytes::Bytes),
+    services: &Services,
+) -> DeadLetter {
+    let (subject, headers, body) = message;
+    let envelope = &task.envelope;
+    DeadLetter {
+        id: DeadLetter::id_for(&task.component.name, Some(envelope.event_id), 0),
+        component: task.component.name.clone(),
+        digest: Some(task.component.digest),
+        event_name: envelope.event_name.to_string(),
+        event_version: envelope.event_version,
+        event_id: Some(envelope.event_id),
+        correlation_id: envelope.correlation_id,
+        tenant_id: envelope.tenant_id,
+        subject: subject.to_owned(),
+        headers: headers.clone(),
+        body: body.clone(),
+        attempts: task.attempt,
+        reason,
+        failed_at: services.clock.now(),
+    }
+}
+
+/// The state of one component and one tenant, for one call.
+pub(crate) struct BoundState {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) component: ComponentName,
+    pub(crate) tenant_id: Option<Uuid>,
+}
+
+#[async_trait::async_trait]
+impl qx_events::ports::StateReader for BoundState {
+    async fn read(&self, key: &str) -> Result<Option<qx_events::ports::StateValue>, Fault> {
+        self.ledger
+            .read_state(&self.component, self.tenant_id, key)
+            .await
+    }
+}
+
+/// The context of a delivery, for the guest and for what it emits.
+pub(crate) type Context = Option<TraceContext>;

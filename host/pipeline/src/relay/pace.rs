@@ -1,0 +1,96 @@
+//! How soon the relay looks again: at once while rows keep coming, ever more
+//! rarely while none do, carefully while the other side does not answer.
+
+use std::time::Duration;
+
+use super::Turn;
+use crate::backoff::Backoff;
+
+/// Pause after a pass that moved something and left nothing: short, because rows
+/// come in bursts, and long enough for a few of them to share a pass.
+const BUSY: Duration = Duration::from_millis(2);
+
+/// The adaptive poll.
+#[derive(Debug)]
+pub(super) struct Pace {
+    longest: Duration,
+    standby: Duration,
+    pause: Duration,
+    backoff: Backoff,
+}
+
+impl Pace {
+    /// Polls a quiet outbox at least every `longest`, and asks for the lease every
+    /// `standby`.
+    pub(super) fn new(longest: Duration, standby: Duration) -> Self {
+        Self {
+            longest,
+            standby,
+            pause: Duration::ZERO,
+            backoff: Backoff::default(),
+        }
+    }
+
+    /// The pause before the next pass.
+    pub(super) fn pause(&self) -> Duration {
+        self.pause
+    }
+
+    /// Whether a nudge may cut the pause short: not when the stream is down.
+    pub(super) fn may_be_nudged(&self) -> bool {
+        !self.backoff.is_failing()
+    }
+
+    /// Learns from a pass.
+    pub(super) fn after(&mut self, turn: Turn) {
+        if turn != Turn::Blocked {
+            self.backoff.reset();
+        }
+        self.pause = match turn {
+            Turn::Moved { full: true } => Duration::ZERO,
+            Turn::Moved { full: false } => BUSY.min(self.longest),
+            Turn::Quiet => (self.pause * 2).clamp(BUSY, self.longest.max(BUSY)),
+            Turn::Standby => self.standby,
+            Turn::Blocked => self.backoff.pause(),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pace() -> Pace {
+        Pace::new(Duration::from_millis(100), Duration::from_secs(1))
+    }
+
+    #[test]
+    fn a_quiet_outbox_is_polled_ever_more_rarely() {
+        let mut pace = pace();
+        let pauses: Vec<u128> = (0..8)
+            .map(|_| {
+                pace.after(Turn::Quiet);
+                pace.pause().as_millis()
+            })
+            .collect();
+        assert_eq!(pauses, [2, 4, 8, 16, 32, 64, 100, 100]);
+    }
+
+    #[test]
+    fn a_full_batch_is_followed_at_once_and_a_part_soon() {
+        let mut pace = pace();
+        pace.after(Turn::Moved { full: true });
+        assert_eq!(pace.pause(), Duration::ZERO);
+        pace.after(Turn::Moved { full: false });
+        assert_eq!(pace.pause(), BUSY);
+    }
+
+    #[test]
+    fn a_nudge_does_not_cut_a_backoff_short() {
+        let mut pace = pace();
+        pace.after(Turn::Blocked);
+        assert!(!pace.may_be_nudged());
+        pace.after(Turn::Quiet);
+        assert!(pace.may_be_nudged());
+    }
+}

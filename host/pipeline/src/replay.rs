@@ -1,0 +1,158 @@
+//! Calls a component again with its dead letters, when an operator asks for it.
+//!
+//! A retry goes to the one component that failed, through the same attempt as any
+//! delivery: the letter is removed in the commit of its effects. It is one
+//! attempt; if that fails the letter stays, with the new reason.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use qx_events::ports::DeadLetters;
+use qx_events::{
+    DeadLetter, DeadReason, DeadReasonKind, Envelope, Fault, LetterFilter, Resolution,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+use crate::dispatcher::{Conclusion, Dispatcher, Task};
+use crate::witness::Sight;
+
+/// How often requests are looked for: a person waits for the answer.
+const POLL: Duration = Duration::from_millis(500);
+/// Letters taken at once. A crash leaves no more than these to be taken again.
+const TAKE_MAX: u32 = 32;
+
+/// The loop that serves `dlq retry`.
+pub struct Replay {
+    dead_letters: Arc<dyn DeadLetters>,
+    dispatcher: Arc<Dispatcher>,
+}
+
+impl Replay {
+    /// A loop over these letters.
+    pub fn new(dead_letters: Arc<dyn DeadLetters>, dispatcher: Arc<Dispatcher>) -> Self {
+        Self {
+            dead_letters,
+            dispatcher,
+        }
+    }
+
+    /// Serves requests until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut backoff = Backoff::default();
+        loop {
+            let pause = match self.pass().await {
+                Ok(0) => POLL,
+                Ok(_) => Duration::ZERO,
+                Err(fault) => {
+                    tracing::debug!(error = fault.chain(), "dead letters cannot be read for now");
+                    backoff.pause()
+                }
+            };
+            tokio::select! {
+                biased; // Stop wins over the next pass.
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Takes some requests and serves them; returns how many.
+    async fn pass(&self) -> Result<usize, Fault> {
+        let letters = self.dead_letters.take_requested(TAKE_MAX).await?;
+        for letter in &letters {
+            self.serve(letter).await?;
+        }
+        Ok(letters.len())
+    }
+
+    async fn serve(&self, letter: &DeadLetter) -> Result<(), Fault> {
+        let task = match self.task(letter) {
+            Ok(task) => task,
+            Err(reason) => return self.failed(letter, None, &reason).await,
+        };
+        let component = &task.component.name;
+        let digest = Some(task.component.digest);
+        match self.dispatcher.attempt(&task).await {
+            Conclusion::Duplicate => {
+                // Handled before, by a delivery that overtook the letter.
+                let only = LetterFilter {
+                    ids: vec![letter.id],
+                    ..LetterFilter::default()
+                };
+                self.dead_letters.drop_letters(&only).await.map(drop)
+            }
+            Conclusion::Dead(reason) => {
+                self.dispatcher.services().witness.saw(&Sight::Buried {
+                    component,
+                    event_name: &letter.event_name,
+                    attempts: letter.attempts + 1,
+                    reason: &reason,
+                });
+                self.failed(letter, digest, &reason).await
+            }
+            Conclusion::Redeliver { .. } => {
+                let text = "overtaken by other commits again and again; retry it later".to_owned();
+                let reason = DeadReason {
+                    kind: DeadReasonKind::Exhausted,
+                    text,
+                };
+                self.failed(letter, digest, &reason).await
+            }
+            // Done: removed in the commit. Stopped: the request stays taken, and is handed
+            // out again after a while.
+            Conclusion::Done { .. } | Conclusion::Stopped => Ok(()),
+        }
+    }
+
+    async fn failed(
+        &self,
+        letter: &DeadLetter,
+        digest: Option<qx_events::Digest>,
+        reason: &DeadReason,
+    ) -> Result<(), Fault> {
+        self.dead_letters
+            .retry_failed(letter.id, digest, reason)
+            .await
+    }
+
+    /// What the letter asks for now, or why it cannot be served.
+    fn task(&self, letter: &DeadLetter) -> Result<Task, DeadReason> {
+        let envelope =
+            Envelope::decode(&letter.body, letter.headers.trace()).map_err(|error| DeadReason {
+                kind: DeadReasonKind::Malformed,
+                text: error.to_string(),
+            })?;
+        let unserved = |text: String| DeadReason {
+            kind: letter.reason.kind,
+            text,
+        };
+        let name = &letter.component;
+        let component = self.dispatcher.mediator().component(name).ok_or_else(|| {
+            unserved(format!(
+                "component {name} is not in service; last reason: {}",
+                letter.reason.text
+            ))
+        })?;
+        match component.export_for(&envelope.event_name, envelope.event_version) {
+            Resolution::Bound(export) => Ok(Task {
+                export,
+                envelope: Arc::new(envelope),
+                // The last one: a failure is a dead letter again, not a redelivery.
+                attempt: letter
+                    .attempts
+                    .saturating_add(1)
+                    .max(component.settings.retry.attempts_max),
+                replayed: Some(letter.id),
+                component,
+            }),
+            Resolution::UnknownVersion | Resolution::NotSubscribed => Err(DeadReason {
+                kind: DeadReasonKind::UnknownVersion,
+                text: format!(
+                    "component {name} does not take version {} of {}",
+                    envelope.event_version, envelope.event_name
+                ),
+            }),
+        }
+    }
+}
