@@ -1,0 +1,45 @@
+//! The component's imports. One that no handler uses is dropped by the linker, so
+//! that a component asks the host only for what it needs.
+
+use super::Refusal;
+use crate::bindings::qx::events as wit;
+use crate::log::Level;
+
+pub(crate) fn log(level: Level, message: &str) {
+    let level = match level {
+        Level::Trace => wit::log::Level::Trace,
+        Level::Debug => wit::log::Level::Debug,
+        Level::Info => wit::log::Level::Info,
+        Level::Warn => wit::log::Level::Warn,
+        Level::Error => wit::log::Level::Error,
+    };
+    wit::log::log(level, message);
+}
+
+pub(crate) fn config_get(key: &str) -> Option<String> {
+    wit::config::get(key)
+}
+
+pub(crate) fn state_get(key: &str) -> Option<String> {
+    wit::state::get(key)
+}
+
+pub(crate) fn state_set(key: &str, value: &str) -> Result<(), String> {
+    wit::state::set(key, value).map_err(|wit::state::Error::Limit(which)| which)
+}
+
+pub(crate) fn state_delete(key: &str) {
+    wit::state::delete(key);
+}
+
+pub(crate) fn emit(name: &str, version: u32, payload: &str) -> Result<String, Refusal> {
+    let event = wit::emit::NewEvent {
+        name: name.to_owned(),
+        version,
+        payload: payload.to_owned(),
+    };
+    wit::emit::emit(&event).map_err(|error| match error {
+        wit::emit::Error::Invalid(why) => Refusal::Invalid(why),
+        wit::emit::Error::Limit(which) => Refusal::Limit(which),
+    })
+}

@@ -1,0 +1,128 @@
+//! The host of a native test: one call at a time, for each thread its own.
+//!
+//! Keeps what the call wants to change apart from what was there before, as the
+//! real one does. Never: keeps anything of a call that was declined, or calls a
+//! clock; `testing` decides what becomes of a call.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use super::Refusal;
+use crate::log::Level;
+use crate::names;
+use crate::testing::{Emitted, Line};
+
+/// Values of state by key.
+pub(crate) type Values = BTreeMap<String, String>;
+
+/// What one call can see, and what it has done so far.
+#[derive(Debug, Default)]
+pub(crate) struct Call {
+    pub(crate) config: BTreeMap<String, String>,
+    pub(crate) committed: Values,
+    pub(crate) written: BTreeMap<String, Option<String>>,
+    pub(crate) emitted: Vec<Emitted>,
+    pub(crate) logs: Vec<Line>,
+    pub(crate) limits: Limits,
+}
+
+/// The limits that an author's code can meet, with the host's defaults.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Bytes of one value of state, and of one emitted payload.
+    pub(crate) value_bytes: usize,
+    /// Events emitted in one call.
+    pub(crate) emitted_events: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            value_bytes: 256 << 10,
+            emitted_events: 100,
+        }
+    }
+}
+
+impl Limits {
+    fn admit(&self, what: &str, text: &str) -> Result<(), String> {
+        let (bytes, most) = (text.len(), self.value_bytes);
+        if bytes <= most {
+            return Ok(());
+        }
+        Err(format!(
+            "{what} has {bytes} bytes, at most {most} are allowed"
+        ))
+    }
+}
+
+thread_local! {
+    static CALL: RefCell<Call> = RefCell::default();
+}
+
+/// Runs `body` as one call and gives back what it did.
+pub(crate) fn during<R>(call: Call, body: impl FnOnce() -> R) -> (R, Call) {
+    CALL.set(call);
+    let result = body();
+    (result, CALL.take())
+}
+
+fn with<R>(body: impl FnOnce(&mut Call) -> R) -> R {
+    CALL.with_borrow_mut(body)
+}
+
+pub(crate) fn log(level: Level, message: &str) {
+    let message = message.to_owned();
+    with(|call| call.logs.push(Line { level, message }));
+}
+
+pub(crate) fn config_get(key: &str) -> Option<String> {
+    with(|call| call.config.get(key).cloned())
+}
+
+pub(crate) fn state_get(key: &str) -> Option<String> {
+    with(|call| match call.written.get(key) {
+        Some(own) => own.clone(),
+        None => call.committed.get(key).cloned(),
+    })
+}
+
+pub(crate) fn state_set(key: &str, value: &str) -> Result<(), String> {
+    with(|call| {
+        call.limits.admit(&format!("the value at `{key}`"), value)?;
+        call.written.insert(key.to_owned(), Some(value.to_owned()));
+        Ok(())
+    })
+}
+
+pub(crate) fn state_delete(key: &str) {
+    with(|call| call.written.insert(key.to_owned(), None));
+}
+
+pub(crate) fn emit(name: &str, version: u32, payload: &str) -> Result<String, Refusal> {
+    if !names::is_event_name(name) {
+        return Err(Refusal::Invalid(format!(
+            "event name `{name}` is not legal: use dot-separated tokens of printable ASCII"
+        )));
+    }
+    let payload_json = serde_json::from_str(payload)
+        .map_err(|error| Refusal::Invalid(format!("the payload is not JSON: {error}")))?;
+    with(|call| {
+        let what = format!("the payload of `{name}`");
+        call.limits.admit(&what, payload).map_err(Refusal::Limit)?;
+        let most = call.limits.emitted_events;
+        if call.emitted.len() >= most {
+            return Err(Refusal::Limit(format!(
+                "at most {most} events can be emitted in one call"
+            )));
+        }
+        let id = format!("00000000-0000-4000-8000-{:012}", call.emitted.len() + 1);
+        call.emitted.push(Emitted {
+            id: id.clone(),
+            name: name.to_owned(),
+            version,
+            payload: payload_json,
+        });
+        Ok(id)
+    })
+}
