@@ -1,0 +1,225 @@
+//! Every key there is. The reference in `docs/configuration.md` is this table.
+//!
+//! A bound is where a value stops making sense, not where it stops being wise;
+//! the reason stands beside it.
+
+use super::key::{Key, Kind};
+
+const HOUR_S: u64 = 3_600;
+/// Ten years: longer is a slip of the unit.
+const RETENTION_H_MAX: u64 = 87_600;
+/// An hour: a pause or a wait longer than this is better spent as a dead letter.
+const HOUR_MS: u64 = HOUR_S * 1_000;
+
+const fn number(
+    section: &'static str,
+    name: &'static str,
+    min: u64,
+    max: u64,
+    unit: &'static str,
+) -> Key {
+    Key::new(section, name, Kind::Number { min, max, unit })
+}
+
+/// Shared by `[defaults]` and a component's own file: one budget, one set of bounds.
+pub(super) mod bounds {
+    use super::{HOUR_MS, Key, number};
+
+    const DAY_MS: u64 = 24 * HOUR_MS;
+    /// A handler that needs more than ten minutes is a batch, not a reaction.
+    const TIMEOUT_MS_MAX: u64 = 600_000;
+    /// All that 32-bit memory can address.
+    const MEMORY_MB_MAX: u64 = 4_096;
+    /// Instances of one component in one process, each with its memory.
+    const CONCURRENCY_MAX: u64 = 1_024;
+    /// A call that needs more imports than this is a loop that went wrong.
+    const HOST_CALLS_MAX: u64 = 10_000_000;
+    /// Lines and events are collected in memory until the call ends.
+    const COLLECTED_MAX: u64 = 10_000;
+    /// With its envelope a value still fits into a broker's message of 1 MiB.
+    const VALUE_KB_MAX: u64 = 1_000;
+    /// More attempts than this are a queue that never empties.
+    const ATTEMPTS_MAX: u64 = 1_000;
+
+    pub(in super::super) const fn attempts(section: &'static str) -> Key {
+        number(section, "attempts", 1, ATTEMPTS_MAX, "attempts")
+    }
+    pub(in super::super) const fn pause(section: &'static str, name: &'static str) -> Key {
+        number(section, name, 1, DAY_MS, "milliseconds")
+    }
+    pub(in super::super) const fn timeout(section: &'static str) -> Key {
+        number(section, "timeout_ms", 1, TIMEOUT_MS_MAX, "milliseconds")
+    }
+    pub(in super::super) const fn memory(section: &'static str) -> Key {
+        number(section, "memory_mb", 1, MEMORY_MB_MAX, "MiB")
+    }
+    pub(in super::super) const fn concurrency(section: &'static str) -> Key {
+        number(section, "concurrency", 1, CONCURRENCY_MAX, "events")
+    }
+    pub(in super::super) const fn host_calls(section: &'static str) -> Key {
+        number(section, "host_calls", 1, HOST_CALLS_MAX, "calls")
+    }
+    pub(in super::super) const fn log_lines(section: &'static str) -> Key {
+        number(section, "log_lines", 0, COLLECTED_MAX, "lines")
+    }
+    pub(in super::super) const fn emitted(section: &'static str) -> Key {
+        number(section, "emitted_events", 0, COLLECTED_MAX, "events")
+    }
+    pub(in super::super) const fn value(section: &'static str) -> Key {
+        number(section, "value_kb", 1, VALUE_KB_MAX, "KiB")
+    }
+}
+
+pub(super) const GRANT_WORDS: &[&str] = &["log", "config", "state", "emit", "clock", "random"];
+pub(super) const START_WORDS: &[&str] = &["beginning", "now"];
+
+macro_rules! keys {
+    ($($name:ident = $key:expr;)*) => {
+        $(pub(super) static $name: Key = $key;)*
+        /// All of them, in the order of the reference.
+        pub(super) static ALL: &[&Key] = &[$(&$name),*];
+    };
+}
+
+keys! {
+    DATABASE_URL = Key::new("database", "url", Kind::Secret)
+        .default("sqlite://qx.db")
+        .doc("Outbox and ledger: `postgres://…` or `sqlite://path`.");
+    DATABASE_MAX_CONNECTIONS = number("database", "max_connections", 2, 500, "connections")
+        .default("10")
+        .doc("Connections of one process to PostgreSQL. SQLite has its own rule.");
+
+    STREAM_KIND = Key::new("stream", "kind", Kind::Word(&["nats", "embedded"]))
+        .doc("Where events travel. Not set: `nats` when `nats.servers` is set, else `embedded`.");
+    STREAM_PATH = Key::new("stream", "path", Kind::Path)
+        .doc("File of the embedded stream. Not set: `qx-stream.db` beside a SQLite database, else beside the configuration.");
+    STREAM_RETENTION = number("stream", "retention_hours", 1, RETENTION_H_MAX, "hours")
+        .default("168")
+        .doc("How long the embedded stream keeps a message.");
+
+    NATS_SERVERS = Key::new("nats", "servers", Kind::List)
+        .doc("`nats://host:4222`, one or more of one cluster; also `tls://`, `ws://`, `wss://`.");
+    NATS_STREAM = Key::new("nats", "stream", Kind::Text)
+        .default("QX_EVENTS")
+        .doc("Name of the JetStream stream.");
+    NATS_SUBJECT_PREFIX = Key::new("nats", "subject_prefix", Kind::Text)
+        .default("svc")
+        .doc("An event's subject is this, a dot and its name. The embedded stream uses it too.");
+    NATS_CREDENTIALS = Key::new("nats", "credentials", Kind::Path)
+        .doc("A `.creds` file. One way of signing in at most.");
+    NATS_USER = Key::new("nats", "user", Kind::Text)
+        .doc("Goes with `password`.");
+    NATS_PASSWORD = Key::new("nats", "password", Kind::Secret)
+        .doc("Goes with `user`.");
+    NATS_TOKEN = Key::new("nats", "token", Kind::Secret)
+        .doc("Signs in with a token.");
+    NATS_NKEY_SEED_FILE = Key::new("nats", "nkey_seed_file", Kind::Path)
+        .doc("Signs in with the nkey whose seed is in this file.");
+    NATS_TLS_CA = Key::new("nats", "tls_ca", Kind::Path)
+        .doc("Authorities to trust, as PEM, beside those of the system.");
+    NATS_TLS_CERT = Key::new("nats", "tls_cert", Kind::Path)
+        .doc("The client's certificate, as PEM. Goes with `tls_key`.");
+    NATS_TLS_KEY = Key::new("nats", "tls_key", Kind::Path)
+        .doc("The client's key, as PEM. Goes with `tls_cert`.");
+    NATS_TLS_REQUIRED = Key::new("nats", "tls_required", Kind::Flag)
+        .default("false")
+        .doc("Refuses a server that does not speak TLS.");
+    NATS_REPLICAS = number("nats", "replicas", 1, 5, "copies")
+        .default("1")
+        .doc("Copies of the stream, when the host creates it.");
+    NATS_DUPLICATE_WINDOW = number("nats", "duplicate_window_s", 1, 24 * HOUR_S, "seconds")
+        .default("120")
+        .doc("How long the stream recognises a message that it has already.");
+    NATS_MAX_AGE = number("nats", "max_age_h", 0, RETENTION_H_MAX, "hours")
+        .default("168")
+        .doc("How long the stream keeps a message; 0 is for ever.");
+
+    COMPONENTS_DIR = Key::new("components", "dir", Kind::Path)
+        .default("components")
+        .doc("The catalog: `<name>.wasm` and, optional, `<name>.toml`.");
+    COMPONENTS_CACHE_DIR = Key::new("components", "cache_dir", Kind::Path)
+        .default(".qx/cache")
+        .doc("Compiled components. Only the host may write there.");
+    COMPONENTS_GRANTS = Key::new("components", "grants", Kind::Words(GRANT_WORDS))
+        .default("log,config,state,emit")
+        .doc("What components may import; a component's own file can only narrow it.");
+    COMPONENTS_MAX_MB = number("components", "max_component_mb", 1, 512, "MiB")
+        .default("64")
+        .doc("Largest component that is compiled.");
+
+    DEFAULTS_ATTEMPTS = bounds::attempts("defaults")
+        .default("5")
+        .doc("Attempts at one event, the first included; then it is a dead letter.");
+    DEFAULTS_RETRY_INITIAL = bounds::pause("defaults", "retry_initial_ms")
+        .default("1000")
+        .doc("Pause after the first attempt; it doubles with each, with jitter.");
+    DEFAULTS_RETRY_MAX = bounds::pause("defaults", "retry_max_ms")
+        .default("300000")
+        .doc("Longest pause.");
+    DEFAULTS_TIMEOUT = bounds::timeout("defaults")
+        .default("5000")
+        .doc("Wall time of one call. Shorter than `consumer.ack_wait_ms`.");
+    DEFAULTS_MEMORY = bounds::memory("defaults")
+        .default("64")
+        .doc("Memory of one instance.");
+    DEFAULTS_CONCURRENCY = bounds::concurrency("defaults")
+        .default("16")
+        .doc("Events of one component that are worked on at once.");
+    DEFAULTS_START = Key::new("defaults", "start", Kind::Word(START_WORDS))
+        .default("beginning")
+        .doc("Where a component begins that has never run before.");
+    DEFAULTS_HOST_CALLS = bounds::host_calls("defaults")
+        .default("10000")
+        .doc("Calls of imports in one call of a handler.");
+    DEFAULTS_LOG_LINES = bounds::log_lines("defaults")
+        .default("100")
+        .doc("Lines of log in one call; more are dropped and counted.");
+    DEFAULTS_EMITTED = bounds::emitted("defaults")
+        .default("100")
+        .doc("Events emitted in one call.");
+    DEFAULTS_VALUE = bounds::value("defaults")
+        .default("256")
+        .doc("One emitted payload, or one value of state.");
+
+    // 1,000 is the most that the broker takes as one batch.
+    RELAY_BATCH = number("relay", "batch", 1, 1_000, "rows")
+        .default("200")
+        .doc("Rows of one pass, and the most that a crash can publish again.");
+    RELAY_POLL_MAX = number("relay", "poll_max_ms", 5, 60_000, "milliseconds")
+        .default("100")
+        .doc("Longest pause between two looks at an idle outbox.");
+    RELAY_RETENTION = number("relay", "retention_hours", 1, RETENTION_H_MAX, "hours")
+        .default("72")
+        .doc("How long a published row is kept, to publish it again should the stream lose it.");
+    RELAY_LEASE = number("relay", "lease_s", 2, HOUR_S, "seconds")
+        .default("15")
+        .doc("After this long without a sign of the leading relay another takes over.");
+
+    // Below a second a delivery is repeated by an ordinary pause of the machine.
+    CONSUMER_ACK_WAIT = number("consumer", "ack_wait_ms", 1_000, HOUR_MS, "milliseconds")
+        .default("30000")
+        .doc("A message that is neither settled nor extended for so long is delivered again.");
+    CONSUMER_IN_FLIGHT = number("consumer", "in_flight_max", 1, 4_096, "events")
+        .default("64")
+        .doc("Events that one process works on at once, over all components; times the memory of an instance it is the sandbox's footprint.");
+
+    ADMIN_LISTEN = Key::new("admin", "listen", Kind::TextOrOff)
+        .default("127.0.0.1:7420")
+        .doc("`/livez`, `/readyz`, `/metrics` and the admin API; \"\" switches it off. It asks nobody who they are: keep it on the loopback or behind something that does.");
+
+    TELEMETRY_OTLP_ENDPOINT = Key::new("telemetry", "otlp_endpoint", Kind::TextOrOff)
+        .doc("Where spans go, for instance `http://127.0.0.1:4317` (OTLP over gRPC). Not set: nowhere.");
+    TELEMETRY_SERVICE_NAME = Key::new("telemetry", "service_name", Kind::Text)
+        .default("qx-host")
+        .doc("What the spans are called by.");
+    TELEMETRY_LOG = Key::new("telemetry", "log", Kind::Word(&["text", "json"]))
+        .default("text")
+        .doc("Shape of the log.");
+    TELEMETRY_LEVEL = Key::new("telemetry", "level", Kind::Text)
+        .default("info")
+        .doc("What is logged: a level, or directives such as `info,qx_pipeline=debug`.");
+
+    HOST_GRACE = number("host", "grace_ms", 0, 600_000, "milliseconds")
+        .default("10000")
+        .doc("How long a host that was asked to stop waits for what it has begun.");
+}

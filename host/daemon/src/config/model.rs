@@ -1,0 +1,137 @@
+//! A configuration that is valid: plain data, with units in the types.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use qx_events::Settings;
+use url::Url;
+
+use super::database::DatabaseUrl;
+use super::grant::Grant;
+use super::nats::NatsConfig;
+
+/// Everything an operator can set for one host.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Outbox and ledger.
+    pub database: DatabaseConfig,
+    /// Where events travel.
+    pub stream: StreamConfig,
+    /// The catalog.
+    pub components: ComponentsConfig,
+    /// What a component gets whose own file does not say otherwise.
+    pub defaults: Settings,
+    /// From the outbox to the stream.
+    pub relay: RelayConfig,
+    /// From the stream to the handlers.
+    pub consumer: ConsumerConfig,
+    /// Health, metrics and the admin API.
+    pub admin: AdminConfig,
+    /// Log and spans.
+    pub telemetry: TelemetryConfig,
+    /// How long a host that was asked to stop waits for what it has begun.
+    pub grace: Duration,
+}
+
+/// Outbox and ledger.
+#[derive(Debug, Clone)]
+pub struct DatabaseConfig {
+    /// Where it is.
+    pub url: DatabaseUrl,
+    /// Connections of one process, when it is a server.
+    pub max_connections: u32,
+}
+
+/// Where events travel.
+#[derive(Debug, Clone)]
+pub struct StreamConfig {
+    /// An event's subject is this, a dot and its name.
+    pub subject_prefix: String,
+    /// Which stream.
+    pub kind: StreamKind,
+}
+
+/// Which stream.
+#[derive(Debug, Clone)]
+pub enum StreamKind {
+    /// NATS JetStream.
+    Nats(Box<NatsConfig>),
+    /// A SQLite file: no server.
+    Embedded(EmbeddedConfig),
+}
+
+/// The stream without a server.
+#[derive(Debug, Clone)]
+pub struct EmbeddedConfig {
+    /// Its file.
+    pub path: PathBuf,
+    /// How long it keeps a message.
+    pub retention: Duration,
+}
+
+/// The catalog.
+#[derive(Debug, Clone)]
+pub struct ComponentsConfig {
+    /// Where the components are.
+    pub dir: PathBuf,
+    /// Where their compiled form is kept.
+    pub cache_dir: PathBuf,
+    /// What they may import at most.
+    pub grants: BTreeSet<Grant>,
+    /// Largest component that is compiled, in bytes.
+    pub max_component_bytes: u64,
+}
+
+/// From the outbox to the stream.
+#[derive(Debug, Clone)]
+pub struct RelayConfig {
+    /// Rows of one pass.
+    pub batch: u32,
+    /// Longest pause between two looks at an idle outbox.
+    pub poll_max: Duration,
+    /// How long a published row is kept.
+    pub retention: Duration,
+    /// Term of the leading relay's lease.
+    pub lease: Duration,
+}
+
+/// From the stream to the handlers.
+#[derive(Debug, Clone)]
+pub struct ConsumerConfig {
+    /// A message that is neither settled nor extended for so long comes again.
+    /// Longer than any handler's timeout.
+    pub ack_wait: Duration,
+    /// Events that one process works on at once, over all components.
+    pub in_flight_max: usize,
+}
+
+/// Health, metrics and the admin API.
+#[derive(Debug, Clone)]
+pub struct AdminConfig {
+    /// Where it listens; `None` is not at all.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Log and spans.
+#[derive(Debug, Clone)]
+pub struct TelemetryConfig {
+    /// Where spans go; `None` is nowhere.
+    pub otlp_endpoint: Option<Url>,
+    /// What they are called by.
+    pub service_name: String,
+    /// Shape of the log.
+    pub log: LogFormat,
+    /// What is logged: a level or directives, checked.
+    pub level: String,
+}
+
+/// Shape of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For a person.
+    Text,
+    /// For a collector: one JSON object a line.
+    Json,
+}

@@ -1,0 +1,208 @@
+//! A component's own file, `<name>.toml`: its routes, and its settings over the
+//! host's defaults. Same reader, same faults.
+//!
+//! It can narrow what the host grants, never widen it.
+
+mod keys;
+mod routes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::Duration;
+
+use qx_events::{Limits, Pattern, RetryPolicy, Settings, Versions};
+use toml_edit::{Item, TableLike};
+
+use super::fault::{ConfigFault, ConfigFaults};
+use super::grant::Grant;
+use super::key::Key;
+use super::layers::{File, Values};
+use super::load::{count, grants, size, start};
+use super::model::Config;
+use super::reader::{Reader, kind_of};
+
+/// What a component's file says, complete with the host's defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sidecar {
+    /// Settings.
+    pub settings: Settings,
+    /// Routes, in place of those the component carries.
+    pub routes: Option<Vec<SidecarRoute>>,
+    /// What it may import, in place of all that the host grants.
+    pub grants: Option<BTreeSet<Grant>>,
+}
+
+/// One line of routes. An export that was left out is the component's only one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SidecarRoute {
+    /// Which events. Not empty.
+    pub patterns: Vec<Pattern>,
+    /// Which versions of them; version 1 when the file does not say.
+    pub versions: Versions,
+    /// To which export.
+    pub export: Option<String>,
+}
+
+/// Every key, for the reference.
+pub(super) use keys::ALL as KEYS;
+
+/// Sections that are no keys of their own.
+const SECTIONS: [&str; 4] = ["routes", "retry", "limits", "config"];
+
+impl Sidecar {
+    /// What a component without a file gets.
+    pub fn defaults(host: &Config) -> Self {
+        Self {
+            settings: host.defaults.clone(),
+            routes: None,
+            grants: None,
+        }
+    }
+
+    /// Reads a component's file; one that is not there is one that says nothing.
+    pub fn load(path: &Path, host: &Config) -> Result<Self, ConfigFaults> {
+        let absent = std::fs::metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound);
+        if absent {
+            return Ok(Self::defaults(host));
+        }
+        Self::from_file(File::read(path), host)
+    }
+
+    /// As [`Sidecar::load`], with the file's text at hand.
+    pub fn parse(path: &Path, text: &str, host: &Config) -> Result<Self, ConfigFaults> {
+        Self::from_file(File::parse(path, text), host)
+    }
+
+    fn from_file(file: Result<File, ConfigFault>, host: &Config) -> Result<Self, ConfigFaults> {
+        let sidecar = Self::defaults(host);
+        let file = match file {
+            Ok(file) => file,
+            Err(fault) => return ConfigFaults::check(sidecar, vec![fault]),
+        };
+        let (mut values, mut faults) = (Values::new(), Vec::new());
+        let found = (&mut values, &mut faults);
+        file.take(file.root(), ("", ""), (keys::ALL, &SECTIONS), found);
+        for section in ["retry", "limits"] {
+            if let Some(table) = table(&file, section, &mut faults) {
+                let found = (&mut values, &mut faults);
+                file.take(table, (section, section), (keys::ALL, &[]), found);
+            }
+        }
+        let config = read_config(&file, &mut faults);
+        let routes = routes::read_routes(&file, &mut faults);
+        let variables = BTreeMap::new();
+        let reader = Reader::new(values, Path::new(""), &variables, faults);
+        let settings = Settings {
+            config,
+            ..read_settings(&reader, host)
+        };
+        let grants = read_grants(&reader, host);
+        let sidecar = Self {
+            settings,
+            routes,
+            grants,
+        };
+        ConfigFaults::check(sidecar, reader.into_faults())
+    }
+}
+
+/// A section that must be a table, if it is there.
+fn table<'f>(
+    file: &'f File,
+    section: &str,
+    faults: &mut Vec<ConfigFault>,
+) -> Option<&'f dyn TableLike> {
+    let item = file.root().get(section)?;
+    let table = item.as_table_like();
+    if table.is_none() {
+        let text = format!("is a section; write `[{section}]` and its keys below it");
+        faults.push(file.fault(item.span(), section, text));
+    }
+    table
+}
+
+/// What the guest reads through `config`: texts of any name.
+fn read_config(file: &File, faults: &mut Vec<ConfigFault>) -> BTreeMap<String, String> {
+    let Some(table) = table(file, "config", faults) else {
+        return BTreeMap::new();
+    };
+    let mut config = BTreeMap::new();
+    for (name, item) in table.iter() {
+        if let Some(text) = item.as_str() {
+            config.insert(name.to_owned(), text.to_owned());
+        } else {
+            let text = format!("expected text, found {}; put it in quotes", kind_of(item));
+            faults.push(file.fault(item.span(), format!("config.{name}"), text));
+        }
+    }
+    config
+}
+
+fn read_settings(reader: &Reader<'_>, host: &Config) -> Settings {
+    let base = &host.defaults;
+    if reader.item(&keys::ORDER).and_then(Item::as_str) == Some("key") {
+        let text = "\"key\" comes with a later version; write \"none\", or leave it out";
+        reader.fault(&keys::ORDER, text);
+    } else {
+        reader.word_given(&keys::ORDER);
+    }
+    let number = |key: &Key| reader.number_given(key);
+    let millis = |key: &Key| number(key).map(Duration::from_millis);
+    let retry = RetryPolicy {
+        attempts_max: number(&keys::RETRY_ATTEMPTS).map_or(base.retry.attempts_max, count),
+        initial: millis(&keys::RETRY_INITIAL).unwrap_or(base.retry.initial),
+        max: millis(&keys::RETRY_MAX).unwrap_or(base.retry.max),
+    };
+    if retry.max < retry.initial {
+        reader.disagreement(
+            (
+                &keys::RETRY_MAX,
+                "shorter than the first pause; make it longer",
+            ),
+            (
+                &keys::RETRY_INITIAL,
+                "longer than the longest pause; set retry.max_ms too",
+            ),
+        );
+    }
+    let limits = &base.limits;
+    let limits = Limits {
+        timeout: millis(&keys::TIMEOUT).unwrap_or(limits.timeout),
+        memory_bytes: number(&keys::MEMORY).map_or(limits.memory_bytes, |mb| size(mb) << 20),
+        host_calls: number(&keys::HOST_CALLS).map_or(limits.host_calls, count),
+        log_lines: number(&keys::LOG_LINES).map_or(limits.log_lines, count),
+        log_line_bytes: limits.log_line_bytes,
+        emitted_events: number(&keys::EMITTED).map_or(limits.emitted_events, count),
+        value_bytes: number(&keys::VALUE).map_or(limits.value_bytes, |kb| size(kb) << 10),
+    };
+    let ack_wait = host.consumer.ack_wait;
+    if limits.timeout >= ack_wait {
+        let text = format!(
+            "not shorter than the host's consumer.ack_wait_ms ({}): an event would come again while its handler still runs; make it shorter, or that longer",
+            ack_wait.as_millis()
+        );
+        reader.fault(&keys::TIMEOUT, text);
+    }
+    Settings {
+        retry,
+        limits,
+        concurrency: number(&keys::CONCURRENCY).map_or(base.concurrency, size),
+        start: reader.word_given(&keys::START).map_or(base.start, start),
+        config: BTreeMap::new(),
+    }
+}
+
+fn read_grants(reader: &Reader<'_>, host: &Config) -> Option<BTreeSet<Grant>> {
+    let wanted = grants(&reader.words_given(&keys::GRANTS)?);
+    for grant in wanted.difference(&host.components.grants) {
+        let text = format!(
+            "the host does not grant \"{grant}\"; add it to grants in [components] of the host's configuration, or leave it out here"
+        );
+        reader.fault(&keys::GRANTS, text);
+    }
+    Some(wanted)
+}
+
+#[cfg(test)]
+mod tests;

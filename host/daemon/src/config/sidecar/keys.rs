@@ -1,0 +1,47 @@
+//! Every key of a component's file.
+
+use crate::config::key::{Key, Kind};
+use crate::config::keys::{GRANT_WORDS, START_WORDS, bounds};
+
+macro_rules! keys {
+    ($($name:ident = $key:expr;)*) => {
+        $(pub(super) static $name: Key = $key;)*
+        /// All of them, in the order of the reference.
+        pub(in super::super) static ALL: &[&Key] = &[$(&$name),*];
+    };
+}
+
+keys! {
+    ORDER = Key::new("", "order", Kind::Word(&["none"]))
+        .doc("Only `none` so far: events are handled as they come.");
+    CONCURRENCY = bounds::concurrency("")
+        .doc("Events of this component that are worked on at once.");
+    START = Key::new("", "start", Kind::Word(START_WORDS))
+        .doc("Where it begins when it has never run before.");
+    GRANTS = Key::new("", "grants", Kind::Words(GRANT_WORDS))
+        .doc("What it may import; within `components.grants` of the host.");
+    ROUTE_EVENTS = Key::new("routes", "events", Kind::List)
+        .doc("Event names or patterns: `*` is one token, `>` the rest.");
+    ROUTE_VERSIONS = Key::new("routes", "versions", Kind::List)
+        .doc("A list of versions, such as `[1, 2]`, or `\"*\"`. Not set: version 1.");
+    ROUTE_EXPORT = Key::new("routes", "export", Kind::Text)
+        .doc("The export that takes them. Not set: the only one there is.");
+    RETRY_ATTEMPTS = bounds::attempts("retry")
+        .doc("Attempts at one event, the first included; then it is a dead letter.");
+    RETRY_INITIAL = bounds::pause("retry", "initial_ms")
+        .doc("Pause after the first attempt; it doubles with each, with jitter.");
+    RETRY_MAX = bounds::pause("retry", "max_ms")
+        .doc("Longest pause.");
+    TIMEOUT = bounds::timeout("limits")
+        .doc("Wall time of one call. Shorter than the host's `consumer.ack_wait_ms`.");
+    MEMORY = bounds::memory("limits")
+        .doc("Memory of one instance.");
+    HOST_CALLS = bounds::host_calls("limits")
+        .doc("Calls of imports in one call of a handler.");
+    LOG_LINES = bounds::log_lines("limits")
+        .doc("Lines of log in one call; more are dropped and counted.");
+    EMITTED = bounds::emitted("limits")
+        .doc("Events emitted in one call.");
+    VALUE = bounds::value("limits")
+        .doc("One emitted payload, or one value of state.");
+}

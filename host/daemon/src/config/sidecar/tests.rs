@@ -1,0 +1,195 @@
+//! A component's file as its operator meets it.
+
+use super::*;
+
+fn host() -> Config {
+    Config::load(None, [], &[]).unwrap()
+}
+
+fn parse(text: &str) -> Result<Sidecar, ConfigFaults> {
+    Sidecar::parse(Path::new("stars.toml"), text, &host())
+}
+
+/// The only fault, as it is shown.
+fn fault(text: &str) -> String {
+    let faults = parse(text).unwrap_err();
+    let shown = faults.to_string();
+    assert_eq!(faults.iter().count(), 1, "{shown}");
+    shown
+}
+
+#[test]
+fn a_component_without_a_file_gets_the_defaults() {
+    let none = Sidecar::load(Path::new("nowhere/stars.toml"), &host()).unwrap();
+    assert_eq!(none, Sidecar::defaults(&host()));
+    assert_eq!(parse("").unwrap(), none);
+    assert_eq!(none.routes, None);
+}
+
+#[test]
+fn every_key_reaches_its_setting() {
+    let text = r#"
+order = "none"
+concurrency = 3
+start = "now"
+grants = ["state", "log"]
+[retry]
+attempts = 7
+initial_ms = 20
+max_ms = 30
+[limits]
+timeout_ms = 40
+memory_mb = 5
+host_calls = 6
+log_lines = 0
+emitted_events = 8
+value_kb = 9
+[config]
+currency = "EUR"
+"#;
+    let sidecar = parse(text).unwrap();
+    let expected = Settings {
+        retry: RetryPolicy {
+            attempts_max: 7,
+            initial: Duration::from_millis(20),
+            max: Duration::from_millis(30),
+        },
+        limits: Limits {
+            timeout: Duration::from_millis(40),
+            memory_bytes: 5 << 20,
+            host_calls: 6,
+            log_lines: 0,
+            log_line_bytes: Limits::default().log_line_bytes,
+            emitted_events: 8,
+            value_bytes: 9 << 10,
+        },
+        concurrency: 3,
+        start: qx_events::StartFrom::Now,
+        config: BTreeMap::from([("currency".to_owned(), "EUR".to_owned())]),
+    };
+    assert_eq!(sidecar.settings, expected);
+    assert_eq!(
+        sidecar.grants,
+        Some(BTreeSet::from([Grant::Log, Grant::State]))
+    );
+}
+
+#[test]
+fn routes_are_read_in_both_notations() {
+    let expected = [
+        (vec!["a.b", "c.>"], Versions::Only(vec![1, 2]), Some("on-a")),
+        (vec!["d"], Versions::Any, None),
+        (vec!["e"], Versions::Only(vec![1]), None),
+    ];
+    let long = "[[routes]]\nevents = [\"a.b\", \"c.>\"]\nversions = [1, 2]\nexport = \"on-a\"\n\
+        [[routes]]\nevents = [\"d\"]\nversions = \"*\"\n[[routes]]\nevents = [\"e\"]\n";
+    let short = "routes = [{ events = [\"a.b\", \"c.>\"], versions = [1, 2], export = \"on-a\" }, \
+        { events = [\"d\"], versions = \"*\" }, { events = [\"e\"] }]";
+    for text in [long, short] {
+        let routes = parse(text).unwrap().routes.unwrap();
+        assert_eq!(routes.len(), expected.len());
+        for (route, (patterns, versions, export)) in routes.iter().zip(&expected) {
+            let names: Vec<&str> = route.patterns.iter().map(Pattern::as_str).collect();
+            assert_eq!((&names, &route.versions), (patterns, versions));
+            assert_eq!(route.export.as_deref(), *export);
+        }
+    }
+}
+
+/// What is written, and how the fault begins.
+const FAULTS: &[(&str, &str)] = &[
+    (
+        "order = \"key\"",
+        "1:9: order: \"key\" comes with a later version; write \"none\"",
+    ),
+    (
+        "order = \"nnoe\"",
+        "1:9: order: `nnoe` is unknown; did you mean \"none\"?",
+    ),
+    (
+        "grants = [\"clock\"]",
+        "1:10: grants: the host does not grant \"clock\"; add it to grants in [components]",
+    ),
+    (
+        "grants = [\"clok\"]",
+        "1:10: grants: `clok` is unknown; did you mean \"clock\"?",
+    ),
+    (
+        "attempts = 3",
+        "1:1: attempts: unknown key here; it belongs in `[retry]`",
+    ),
+    (
+        "[limit]\nmemory_mb = 1",
+        "1:2: limit: unknown key; did you mean `limits`?",
+    ),
+    (
+        "[limits]\nmemory_mb = 0",
+        "2:13: limits.memory_mb: 0 is out of range; expected a whole number of MiB from 1 to 4096",
+    ),
+    (
+        "[limits]\ntimeout_ms = 30000",
+        "2:14: limits.timeout_ms: not shorter than the host's consumer.ack_wait_ms (30000)",
+    ),
+    (
+        "[retry]\ninitial_ms = 400000",
+        "2:14: retry.initial_ms: longer than the longest pause",
+    ),
+    (
+        "[retry]\nmax_ms = 10",
+        "2:10: retry.max_ms: shorter than the first pause",
+    ),
+    ("retry = 5", "1:9: retry: is a section"),
+    (
+        "[config]\nn = 5",
+        "2:5: config.n: expected text, found the number 5; put it in quotes",
+    ),
+    ("routes = []", "1:10: routes: has no route"),
+    ("routes = [1]", "1:10: routes: expected [[routes]]"),
+    (
+        "[routes]\nevents = [\"a\"]",
+        "1:1: routes: expected [[routes]] and its keys below it, found a table",
+    ),
+    (
+        "[[routes]]\nversions = [1]",
+        "1:1: routes[0].events: missing; add events",
+    ),
+    (
+        "[[routes]]\nevents = [\"a\"]\n[[routes]]\nevents = [\"a..b\"]",
+        "4:10: routes[1].events: `a..b` is neither",
+    ),
+    (
+        "[[routes]]\nevents = []",
+        "2:10: routes[0].events: is empty",
+    ),
+    (
+        "[[routes]]\nevents = \"a\"",
+        "2:10: routes[0].events: expected a list of texts",
+    ),
+    (
+        "[[routes]]\nevents = [\"a\"]\nversions = [0]",
+        "3:12: routes[0].versions: expected a list of versions from 1",
+    ),
+    (
+        "[[routes]]\nevent = [\"a\"]\nevents = [\"a\"]",
+        "2:1: routes[0].event: unknown key; did you mean `events`?",
+    ),
+];
+
+#[test]
+fn what_is_wrong_is_told_with_its_line_and_a_remedy() {
+    for (text, expected) in FAULTS {
+        let shown = fault(text);
+        assert!(
+            shown
+                .trim_start_matches("stars.toml:")
+                .starts_with(expected),
+            "{text}\n{shown}"
+        );
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let text = "x = 1\norder = 2\n[limits]\ntimeout_ms = \"1\"\n[[routes]]\nevents = [\"*a\"]\nversions = 1";
+    assert_eq!(parse(text).unwrap_err().iter().count(), 5);
+}
