@@ -1,0 +1,55 @@
+# Two commands for newcomers: `make demo` and `make test`. Both install what they
+# need themselves, or say precisely what to install.
+
+CARGO ?= cargo
+EXAMPLES := stars milestones triage ci-watch audit-trail no-sdk
+COMPONENTS := target/components
+
+.PHONY: demo test ci components host toolchain servers fmt clippy doc clean
+
+## The main job on the embedded default, with real events.
+demo: components
+	@tools/demo.sh
+
+## Every test, on SQLite and embedded stream as well as PostgreSQL and NATS.
+test: components servers
+	@tools/say.sh "tests of the host (real PostgreSQL and NATS, in temporary folders)"
+	$(CARGO) test --workspace --no-fail-fast
+	@tools/say.sh "tests of the example handlers, compiled natively"
+	cd examples && $(CARGO) test --quiet
+
+## What CI runs: formatting, lints, docs, and the tests above.
+ci: fmt clippy doc test
+
+fmt:
+	@tools/say.sh "formatting"
+	$(CARGO) fmt --all --check
+	cd examples && $(CARGO) fmt --all --check
+
+clippy:
+	@tools/say.sh "lints"
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	cd examples && $(CARGO) clippy --workspace --all-targets -- -D warnings
+
+doc:
+	@tools/say.sh "documentation"
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+## The example handlers as components, in target/components.
+components: host toolchain
+	@tools/components.sh $(COMPONENTS) $(EXAMPLES)
+
+host:
+	@tools/say.sh "the host (about five minutes the first time)"
+	$(CARGO) build -p qx-host
+
+## What compiles Rust to wasm on this machine.
+toolchain:
+	@tools/guest-toolchain.sh
+
+## PostgreSQL and nats-server for the tests.
+servers:
+	@tools/test-servers.sh
+
+clean:
+	rm -rf target examples/target
