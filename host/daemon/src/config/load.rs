@@ -92,14 +92,14 @@ fn take_base(base: &[(&str, &str)], values: &mut Values, faults: &mut Vec<Config
 
 fn build(reader: &Reader<'_>) -> Config {
     let database = database(reader);
-    let config = Config {
+    let ack_wait = millis(reader, &keys::CONSUMER_ACK_WAIT);
+    Config {
         stream: stream(reader, &database.url),
         database,
-        components: components(reader),
-        defaults: defaults(reader),
+        components: components(reader, ack_wait),
         relay: relay(reader),
         consumer: ConsumerConfig {
-            ack_wait: millis(reader, &keys::CONSUMER_ACK_WAIT),
+            ack_wait,
             in_flight_max: size(reader.number(&keys::CONSUMER_IN_FLIGHT)),
         },
         admin: AdminConfig {
@@ -107,15 +107,7 @@ fn build(reader: &Reader<'_>) -> Config {
         },
         telemetry: telemetry(reader),
         grace: millis(reader, &keys::HOST_GRACE),
-    };
-    if config.consumer.ack_wait <= config.defaults.limits.timeout {
-        // A message would come again while its handler still runs.
-        reader.disagreement(
-            (&keys::CONSUMER_ACK_WAIT, "must be longer than defaults.timeout_ms; make it longer, or the timeout shorter"),
-            (&keys::DEFAULTS_TIMEOUT, "must be shorter than consumer.ack_wait_ms; make it shorter, or the acknowledgement wait longer"),
-        );
     }
-    config
 }
 
 fn database(reader: &Reader<'_>) -> DatabaseConfig {
@@ -169,12 +161,22 @@ fn stream_path(reader: &Reader<'_>, database: &DatabaseUrl) -> PathBuf {
     path
 }
 
-fn components(reader: &Reader<'_>) -> ComponentsConfig {
+fn components(reader: &Reader<'_>, ack_wait: Duration) -> ComponentsConfig {
+    let defaults = defaults(reader);
+    if ack_wait <= defaults.limits.timeout {
+        // A message would come again while its handler still runs.
+        reader.disagreement(
+            (&keys::CONSUMER_ACK_WAIT, "must be longer than defaults.timeout_ms; make it longer, or the timeout shorter"),
+            (&keys::DEFAULTS_TIMEOUT, "must be shorter than consumer.ack_wait_ms; make it shorter, or the acknowledgement wait longer"),
+        );
+    }
     ComponentsConfig {
+        defaults,
+        timeout_below: ack_wait,
         dir: reader.path(&keys::COMPONENTS_DIR).unwrap_or_default(),
         cache_dir: reader.path(&keys::COMPONENTS_CACHE_DIR).unwrap_or_default(),
         grants: grants(&reader.words(&keys::COMPONENTS_GRANTS)),
-        max_component_bytes: reader.number(&keys::COMPONENTS_MAX_MB) << 20,
+        component_bytes_max: reader.number(&keys::COMPONENTS_MAX_MB) << 20,
     }
 }
 

@@ -21,8 +21,6 @@ pub struct Config {
     pub stream: StreamConfig,
     /// The catalog.
     pub components: ComponentsConfig,
-    /// What a component gets whose own file does not say otherwise.
-    pub defaults: Settings,
     /// From the outbox to the stream.
     pub relay: RelayConfig,
     /// From the stream to the handlers.
@@ -81,7 +79,11 @@ pub struct ComponentsConfig {
     /// What they may import at most.
     pub grants: BTreeSet<Grant>,
     /// Largest component that is compiled, in bytes.
-    pub max_component_bytes: u64,
+    pub component_bytes_max: u64,
+    /// What a component gets whose own file does not say otherwise.
+    pub defaults: Settings,
+    /// Every component's timeout is below this: `consumer.ack_wait`.
+    pub timeout_below: Duration,
 }
 
 /// From the outbox to the stream.

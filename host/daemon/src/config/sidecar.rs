@@ -19,7 +19,7 @@ use super::grant::Grant;
 use super::key::Key;
 use super::layers::{File, Values};
 use super::load::{count, grants, size, start};
-use super::model::Config;
+use super::model::ComponentsConfig;
 use super::reader::{Reader, kind_of};
 
 /// What a component's file says, complete with the host's defaults.
@@ -52,7 +52,7 @@ const SECTIONS: [&str; 4] = ["routes", "retry", "limits", "config"];
 
 impl Sidecar {
     /// What a component without a file gets.
-    pub fn defaults(host: &Config) -> Self {
+    pub fn of_defaults(host: &ComponentsConfig) -> Self {
         Self {
             settings: host.defaults.clone(),
             routes: None,
@@ -61,21 +61,24 @@ impl Sidecar {
     }
 
     /// Reads a component's file; one that is not there is one that says nothing.
-    pub fn load(path: &Path, host: &Config) -> Result<Self, ConfigFaults> {
+    pub fn load(path: &Path, host: &ComponentsConfig) -> Result<Self, ConfigFaults> {
         let absent = std::fs::metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound);
         if absent {
-            return Ok(Self::defaults(host));
+            return Ok(Self::of_defaults(host));
         }
         Self::from_file(File::read(path), host)
     }
 
     /// As [`Sidecar::load`], with the file's text at hand.
-    pub fn parse(path: &Path, text: &str, host: &Config) -> Result<Self, ConfigFaults> {
+    pub fn parse(path: &Path, text: &str, host: &ComponentsConfig) -> Result<Self, ConfigFaults> {
         Self::from_file(File::parse(path, text), host)
     }
 
-    fn from_file(file: Result<File, ConfigFault>, host: &Config) -> Result<Self, ConfigFaults> {
-        let sidecar = Self::defaults(host);
+    fn from_file(
+        file: Result<File, ConfigFault>,
+        host: &ComponentsConfig,
+    ) -> Result<Self, ConfigFaults> {
+        let sidecar = Self::of_defaults(host);
         let file = match file {
             Ok(file) => file,
             Err(fault) => return ConfigFaults::check(sidecar, vec![fault]),
@@ -139,7 +142,7 @@ fn read_config(file: &File, faults: &mut Vec<ConfigFault>) -> BTreeMap<String, S
     config
 }
 
-fn read_settings(reader: &Reader<'_>, host: &Config) -> Settings {
+fn read_settings(reader: &Reader<'_>, host: &ComponentsConfig) -> Settings {
     let base = &host.defaults;
     if reader.item(&keys::ORDER).and_then(Item::as_str) == Some("key") {
         let text = "\"key\" comes with a later version; write \"none\", or leave it out";
@@ -176,11 +179,11 @@ fn read_settings(reader: &Reader<'_>, host: &Config) -> Settings {
         emitted_events: number(&keys::EMITTED).map_or(limits.emitted_events, count),
         value_bytes: number(&keys::VALUE).map_or(limits.value_bytes, |kb| size(kb) << 10),
     };
-    let ack_wait = host.consumer.ack_wait;
-    if limits.timeout >= ack_wait {
+    let below = host.timeout_below;
+    if limits.timeout >= below {
         let text = format!(
             "not shorter than the host's consumer.ack_wait_ms ({}): an event would come again while its handler still runs; make it shorter, or that longer",
-            ack_wait.as_millis()
+            below.as_millis()
         );
         reader.fault(&keys::TIMEOUT, text);
     }
@@ -193,9 +196,9 @@ fn read_settings(reader: &Reader<'_>, host: &Config) -> Settings {
     }
 }
 
-fn read_grants(reader: &Reader<'_>, host: &Config) -> Option<BTreeSet<Grant>> {
+fn read_grants(reader: &Reader<'_>, host: &ComponentsConfig) -> Option<BTreeSet<Grant>> {
     let wanted = grants(&reader.words_given(&keys::GRANTS)?);
-    for grant in wanted.difference(&host.components.grants) {
+    for grant in wanted.difference(&host.grants) {
         let text = format!(
             "the host does not grant \"{grant}\"; add it to grants in [components] of the host's configuration, or leave it out here"
         );

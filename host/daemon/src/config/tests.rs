@@ -43,7 +43,7 @@ fn without_a_file_everything_is_embedded() {
 
 #[test]
 fn the_defaults_of_the_table_are_those_of_the_vocabulary() {
-    assert_eq!(defaults().defaults, Settings::default());
+    assert_eq!(defaults().components.defaults, Settings::default());
     assert_eq!(
         keys::GRANT_WORDS,
         Grant::ALL.map(Grant::as_str).as_slice(),
@@ -89,7 +89,7 @@ fn the_example_of_the_documentation_is_valid() {
     let config = parse(host, &[("QX_PASSWORD", "s3cret")]).unwrap();
     assert_eq!(config.database.url.expose(), "postgres://qx:s3cret@db/app");
     let component = examples.next().flatten().unwrap();
-    Sidecar::parse(Path::new("orders.toml"), component, &config).unwrap();
+    Sidecar::parse(Path::new("orders.toml"), component, &config.components).unwrap();
 }
 
 #[test]

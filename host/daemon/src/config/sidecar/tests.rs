@@ -1,9 +1,10 @@
 //! A component's file as its operator meets it.
 
 use super::*;
+use crate::config::Config;
 
-fn host() -> Config {
-    Config::load(None, [], &[]).unwrap()
+fn host() -> ComponentsConfig {
+    Config::load(None, [], &[]).unwrap().components
 }
 
 fn parse(text: &str) -> Result<Sidecar, ConfigFaults> {
@@ -21,7 +22,7 @@ fn fault(text: &str) -> String {
 #[test]
 fn a_component_without_a_file_gets_the_defaults() {
     let none = Sidecar::load(Path::new("nowhere/stars.toml"), &host()).unwrap();
-    assert_eq!(none, Sidecar::defaults(&host()));
+    assert_eq!(none, Sidecar::of_defaults(&host()));
     assert_eq!(parse("").unwrap(), none);
     assert_eq!(none.routes, None);
 }
