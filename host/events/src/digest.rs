@@ -12,6 +12,11 @@ impl Digest {
         Self(sha256)
     }
 
+    /// The hash itself, as a database keeps it.
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The first 12 hex digits: enough for a person to tell two builds apart.
     pub fn short(&self) -> String {
         self.to_string().chars().take(12).collect()

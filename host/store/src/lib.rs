@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The SQL adapters: outbox, ledger and dead letters on PostgreSQL and SQLite,
+//! the embedded stream on SQLite, the migrations, and the API for producers.
+//!
+//! The only crate that knows sqlx. Never: decides what a fault means for a
+//! message, or what is tried again; that is the pipeline's.
+
+mod columns;
+mod error;
+mod fault;
+mod letter;
+mod migrate;
+mod postgres;
+pub mod producer;
+mod settlement;
+mod sqlite;
+mod store;
+
+pub use error::StoreError;
+pub use postgres::Postgres;
+pub use sqlite::Sqlite;
+pub use store::{IfMissing, Store, StoreConfig};

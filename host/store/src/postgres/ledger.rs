@@ -1,0 +1,230 @@
+//! The ledger on PostgreSQL: a group of settlements in one transaction, with a
+//! statement for each kind of change and not for each settlement.
+//!
+//! Locks are taken in one order by everybody (marks, buckets of absent keys,
+//! rows of present keys, each of them sorted), so two groups do not deadlock.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use async_trait::async_trait;
+use qx_events::ports::{Ledger, Settled, Settlement, StateValue};
+use qx_events::{ComponentName, Fault};
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::{Postgres, Session, locks};
+use crate::producer;
+use crate::settlement::{Mark, Plan, StateKey, Touched, plan, touched};
+
+const HANDLED: &str = "SELECT event_id FROM qx_inbox WHERE component = $1 AND event_id = ANY($2)";
+
+const READ_STATE: &str =
+    "SELECT value, version FROM qx_state WHERE component = $1 AND tenant_id = $2 AND key = $3";
+
+/// Waits for another transaction that sets the same mark, and then finds it.
+const MARK: &str = "
+    INSERT INTO qx_inbox (component, event_id, digest)
+    SELECT * FROM unnest($1::text[], $2::uuid[], $3::bytea[])
+    ON CONFLICT DO NOTHING
+    RETURNING component, event_id";
+
+const UNMARK: &str = "
+    DELETE FROM qx_inbox AS i USING unnest($1::text[], $2::uuid[]) AS t (component, event_id)
+    WHERE i.component = t.component AND i.event_id = t.event_id";
+
+const LOCK_ABSENT: &str =
+    "SELECT count(pg_advisory_xact_lock($1, bucket)) FROM unnest($2::int[]) AS t (bucket)";
+
+const LOCK_PRESENT: &str = "
+    SELECT t.position, s.version
+    FROM unnest($1::text[], $2::uuid[], $3::text[]) WITH ORDINALITY AS t (component, tenant_id, key, position)
+    JOIN qx_state AS s USING (component, tenant_id, key)
+    ORDER BY s.component, s.tenant_id, s.key
+    FOR UPDATE OF s";
+
+const SET: &str = "
+    INSERT INTO qx_state (component, tenant_id, key, value, version)
+    SELECT component, tenant_id, key, value, nextval('qx_state_versions')
+    FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[]) AS t (component, tenant_id, key, value)
+    ON CONFLICT (component, tenant_id, key)
+    DO UPDATE SET value = excluded.value, version = excluded.version";
+
+const DELETE: &str = "
+    DELETE FROM qx_state AS s
+    USING unnest($1::text[], $2::uuid[], $3::text[]) AS t (component, tenant_id, key)
+    WHERE s.component = t.component AND s.tenant_id = t.tenant_id AND s.key = t.key";
+
+#[async_trait]
+impl Ledger for Postgres {
+    async fn handled(
+        &self,
+        component: &ComponentName,
+        events: &[Uuid],
+    ) -> Result<HashSet<Uuid>, Fault> {
+        self.call("read inbox marks", async |session| {
+            let query = session.sql(HANDLED).bind(component.as_str()).bind(events);
+            let rows = query.fetch_all(session.conn()).await?;
+            rows.iter().map(|row| row.try_get(0)).collect()
+        })
+        .await
+    }
+
+    async fn read_state(
+        &self,
+        component: &ComponentName,
+        tenant_id: Option<Uuid>,
+        key: &str,
+    ) -> Result<Option<StateValue>, Fault> {
+        self.call("read state", async |session| {
+            let query = session.sql(READ_STATE).bind(component.as_str());
+            let query = query.bind(tenant_id.unwrap_or(Uuid::nil())).bind(key);
+            let row = query.fetch_optional(session.conn()).await?;
+            row.map(|row| {
+                Ok(StateValue {
+                    value: row.try_get(0)?,
+                    version: row.try_get(1)?,
+                })
+            })
+            .transpose()
+        })
+        .await
+    }
+
+    async fn settle(&self, group: &[Settlement]) -> Result<Vec<Settled>, Fault> {
+        if group.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.call("settle", async |session| {
+            let fresh = set_marks(session, group).await?;
+            let current = lock(session, &touched(group, &fresh)).await?;
+            let plan = plan(group, fresh, &current);
+            write(session, &plan).await?;
+            Ok(plan.answers)
+        })
+        .await
+    }
+}
+
+/// Sets the marks, and returns those that were not there.
+async fn set_marks<'g>(
+    session: &mut Session<'_>,
+    group: &'g [Settlement],
+) -> Result<HashSet<Mark<'g>>, sqlx::Error> {
+    let mut wanted = BTreeMap::new();
+    for settlement in group {
+        wanted
+            .entry(Mark::of(settlement))
+            .or_insert(settlement.digest.bytes().as_slice());
+    }
+    let components: Vec<&str> = wanted.keys().map(|mark| mark.component).collect();
+    let events: Vec<Uuid> = wanted.keys().map(|mark| mark.event_id).collect();
+    let digests: Vec<&[u8]> = wanted.values().copied().collect();
+    let query = session
+        .sql(MARK)
+        .bind(&components)
+        .bind(&events)
+        .bind(&digests);
+    let rows = query.fetch_all(session.conn()).await?;
+    let mut set = HashSet::with_capacity(rows.len());
+    for row in &rows {
+        set.insert(Mark {
+            component: row.try_get(0)?,
+            event_id: row.try_get(1)?,
+        });
+    }
+    // Those of the group: the rows do not live as long.
+    Ok(wanted
+        .into_keys()
+        .filter(|mark| set.contains(mark))
+        .collect())
+}
+
+/// Locks the keys to the end of the transaction; returns the versions they have.
+async fn lock<'g>(
+    session: &mut Session<'_>,
+    touched: &Touched<'g>,
+) -> Result<HashMap<StateKey<'g>, i64>, sqlx::Error> {
+    let buckets = locks::buckets(&touched.perhaps_absent);
+    if !buckets.is_empty() {
+        let query = session.sql(LOCK_ABSENT).bind(locks::CLASS).bind(&buckets);
+        query.execute(session.conn()).await?;
+    }
+    if touched.keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    // A statement of its own, after the buckets: it sees what was committed
+    // while this one waited for them.
+    let keys: Vec<StateKey<'g>> = touched.keys.iter().copied().collect();
+    let (components, tenants, names) = columns(&keys);
+    let query = session
+        .sql(LOCK_PRESENT)
+        .bind(&components)
+        .bind(&tenants)
+        .bind(&names);
+    let rows = query.fetch_all(session.conn()).await?;
+    let mut current = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let position: i64 = row.try_get(0)?;
+        let index = usize::try_from(position - 1).unwrap_or(usize::MAX);
+        if let Some(key) = keys.get(index) {
+            current.insert(*key, row.try_get(1)?);
+        }
+    }
+    Ok(current)
+}
+
+async fn write(session: &mut Session<'_>, plan: &Plan<'_>) -> Result<(), sqlx::Error> {
+    if !plan.withdrawn.is_empty() {
+        let (components, events) = marks(&plan.withdrawn);
+        let query = session.sql(UNMARK).bind(&components).bind(&events);
+        query.execute(session.conn()).await?;
+    }
+    let (set, deleted) = plan.split_writes();
+    if !set.is_empty() {
+        let (keys, values): (Vec<StateKey<'_>>, Vec<&str>) = set.into_iter().unzip();
+        let (components, tenants, names) = columns(&keys);
+        let query = session
+            .sql(SET)
+            .bind(&components)
+            .bind(&tenants)
+            .bind(&names);
+        query.bind(&values).execute(session.conn()).await?;
+    }
+    if !deleted.is_empty() {
+        let (components, tenants, names) = columns(&deleted);
+        let query = session
+            .sql(DELETE)
+            .bind(&components)
+            .bind(&tenants)
+            .bind(&names);
+        query.execute(session.conn()).await?;
+    }
+    if !plan.emitted.is_empty() {
+        let rows = producer::Columns::of(plan.emitted.iter().copied());
+        let rows = rows.map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        let query = rows.bind_postgres(session.sql(producer::INSERT_POSTGRES));
+        query.execute(session.conn()).await?;
+    }
+    if !plan.replayed.is_empty() {
+        let query = session.sql("DELETE FROM qx_dead_letters WHERE id = ANY($1)");
+        query.bind(&plan.replayed).execute(session.conn()).await?;
+    }
+    Ok(())
+}
+
+fn marks<'a>(marks: &BTreeSet<Mark<'a>>) -> (Vec<&'a str>, Vec<Uuid>) {
+    marks
+        .iter()
+        .map(|mark| (mark.component, mark.event_id))
+        .unzip()
+}
+
+fn columns<'a>(keys: &[StateKey<'a>]) -> (Vec<&'a str>, Vec<Uuid>, Vec<&'a str>) {
+    let mut columns = (Vec::new(), Vec::new(), Vec::new());
+    for key in keys {
+        columns.0.push(key.component);
+        columns.1.push(key.tenant_id);
+        columns.2.push(key.key);
+    }
+    columns
+}

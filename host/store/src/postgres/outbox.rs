@@ -1,0 +1,201 @@
+//! The outbox on PostgreSQL. Each call is one statement.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use qx_events::ports::{Lease, Outbox, OutboxStatus, PublishedRow};
+use qx_events::{Fault, Row};
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+use super::Postgres;
+use crate::columns::{LAST_ERROR_CHARS_MAX, fit};
+
+/// By the clock at the moment of the write, not of its transaction: it may have
+/// waited for the other holder's.
+const LEASE: &str = "
+    INSERT INTO qx_leases AS own (name, holder, token, expires_at)
+    VALUES ('relay', $1, 1, clock_timestamp() + $2 * interval '1 millisecond')
+    ON CONFLICT (name) DO UPDATE SET
+        holder = excluded.holder,
+        token = own.token + (own.holder <> excluded.holder)::int,
+        expires_at = clock_timestamp() + $2 * interval '1 millisecond'
+    WHERE own.holder = excluded.holder OR own.expires_at <= clock_timestamp()
+    RETURNING token";
+
+/// The token goes on at once: what the former holder still writes is refused.
+const RELEASE: &str = "
+    UPDATE qx_leases SET holder = '', token = token + 1, expires_at = '-infinity'
+    WHERE name = 'relay' AND token = $1";
+
+/// Served by the index `qx_outbox_pending` alone: no sort.
+pub(super) const PENDING: &str = "
+    SELECT seq, id, event_name, event_version, correlation_id, tenant_id, traceparent, tracestate,
+           coalesce(body, payload::text) AS body
+    FROM qx_outbox_events
+    WHERE published_at IS NULL AND failed_at IS NULL
+    ORDER BY seq LIMIT $1";
+
+const MARK_PUBLISHED: &str = "
+    WITH lease AS MATERIALIZED (
+        SELECT 1 FROM qx_leases WHERE name = 'relay' AND token = $1
+    ), stored AS (
+        SELECT * FROM unnest($2::bigint[], $3::text[], $4::bigint[]) AS t (seq, stream_name, stream_seq)
+    ), marked AS (
+        UPDATE qx_outbox_events AS o
+        SET published_at = clock_timestamp(), last_error = NULL,
+            stream_name = stored.stream_name, stream_seq = stored.stream_seq
+        FROM stored
+        WHERE o.seq = stored.seq AND o.published_at IS NULL AND o.failed_at IS NULL
+          AND EXISTS (SELECT FROM lease)
+    )
+    SELECT EXISTS (SELECT FROM lease)";
+
+const SET_ASIDE: &str = "
+    WITH lease AS MATERIALIZED (
+        SELECT 1 FROM qx_leases WHERE name = 'relay' AND token = $1
+    ), parked AS (
+        UPDATE qx_outbox_events SET failed_at = clock_timestamp(), last_error = $3
+        WHERE seq = $2 AND published_at IS NULL AND failed_at IS NULL
+          AND EXISTS (SELECT FROM lease)
+    )
+    SELECT EXISTS (SELECT FROM lease)";
+
+/// Skips what another host's cleaner has in hand.
+const CLEAN_UP: &str = "
+    DELETE FROM qx_outbox_events WHERE id IN (
+        SELECT id FROM qx_outbox_events
+        WHERE published_at < clock_timestamp() - $1 * interval '1 millisecond'
+        ORDER BY published_at LIMIT $2
+        FOR UPDATE SKIP LOCKED
+    )";
+
+/// Cheap with millions of published rows: what waits and what failed is counted
+/// in small partial indexes, and the published rows are not counted at all, see
+/// `qx_outbox_tally` in the migrations.
+const STATUS: &str = "
+    SELECT (SELECT count(*) FROM qx_outbox_events
+            WHERE published_at IS NULL AND failed_at IS NULL) AS pending,
+           (SELECT count(*) FROM qx_outbox_events
+            WHERE published_at IS NULL AND failed_at IS NOT NULL) AS failed,
+           (SELECT published FROM qx_outbox_tally) AS published,
+           (SELECT (extract(epoch FROM clock_timestamp() - coalesce(recorded_at, occurred_at)) * 1000)::bigint
+            FROM qx_outbox_events WHERE published_at IS NULL AND failed_at IS NULL
+            ORDER BY seq LIMIT 1) AS oldest_ms";
+
+#[async_trait]
+impl Outbox for Postgres {
+    async fn lease(&self, holder: &str, term: Duration) -> Result<Option<Lease>, Fault> {
+        self.call("take the relay's lease", async |session| {
+            let query = session.sql(LEASE).bind(holder).bind(millis(term));
+            let row = query.fetch_optional(session.conn()).await?;
+            row.map(|row| {
+                Ok(Lease {
+                    token: row.try_get(0)?,
+                })
+            })
+            .transpose()
+        })
+        .await
+    }
+
+    async fn release(&self, lease: Lease) -> Result<(), Fault> {
+        self.call("give the relay's lease back", async |session| {
+            session
+                .sql(RELEASE)
+                .bind(lease.token)
+                .execute(session.conn())
+                .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn pending(&self, limit: u32) -> Result<Vec<Row>, Fault> {
+        self.call("read rows that wait", async |session| {
+            let query = session.sql(PENDING).bind(i64::from(limit));
+            let rows = query.fetch_all(session.conn()).await?;
+            rows.iter().map(row).collect()
+        })
+        .await
+    }
+
+    async fn mark_published(&self, lease: Lease, rows: &[PublishedRow]) -> Result<bool, Fault> {
+        let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
+        let streams: Vec<&str> = rows.iter().map(|row| row.stored.stream.as_str()).collect();
+        let positions: Vec<i64> = rows
+            .iter()
+            .map(|row| row.stored.sequence.cast_signed())
+            .collect();
+        self.call("mark rows published", async |session| {
+            let query = session.sql(MARK_PUBLISHED).bind(lease.token);
+            let query = query.bind(&seqs).bind(&streams).bind(&positions);
+            query.fetch_one(session.conn()).await?.try_get(0)
+        })
+        .await
+    }
+
+    async fn set_aside(&self, lease: Lease, seq: i64, reason: &str) -> Result<bool, Fault> {
+        let reason = fit(reason, LAST_ERROR_CHARS_MAX);
+        self.call("set a row aside", async |session| {
+            let query = session
+                .sql(SET_ASIDE)
+                .bind(lease.token)
+                .bind(seq)
+                .bind(&reason);
+            query.fetch_one(session.conn()).await?.try_get(0)
+        })
+        .await
+    }
+
+    async fn clean_up(&self, retention: Duration, limit: u32) -> Result<u64, Fault> {
+        self.call("delete old published rows", async |session| {
+            let query = session
+                .sql(CLEAN_UP)
+                .bind(millis(retention))
+                .bind(i64::from(limit));
+            Ok(query.execute(session.conn()).await?.rows_affected())
+        })
+        .await
+    }
+
+    async fn status(&self) -> Result<OutboxStatus, Fault> {
+        self.call("count rows", async |session| {
+            let row = session.sql(STATUS).fetch_one(session.conn()).await?;
+            let count = |column: &str| {
+                Ok::<_, sqlx::Error>(row.try_get::<i64, _>(column)?.max(0).cast_unsigned())
+            };
+            Ok(OutboxStatus {
+                pending: count("pending")?,
+                oldest_pending_ms: row
+                    .try_get::<Option<i64>, _>("oldest_ms")?
+                    .map_or(0, |age| age.max(0).cast_unsigned()),
+                published: count("published")?,
+                failed: count("failed")?,
+            })
+        })
+        .await
+    }
+}
+
+/// A span for the database: what does not fit in 64 bits is for ever.
+fn millis(span: Duration) -> i64 {
+    // 1,000 years: a timestamp minus this is still one.
+    const FOREVER_MS: i64 = 31_556_952_000_000;
+    i64::try_from(span.as_millis()).map_or(FOREVER_MS, |ms| ms.min(FOREVER_MS))
+}
+
+fn row(row: &PgRow) -> Result<Row, sqlx::Error> {
+    let body: String = row.try_get("body")?;
+    Ok(Row {
+        seq: row.try_get("seq")?,
+        id: row.try_get("id")?,
+        event_name: row.try_get("event_name")?,
+        event_version: row.try_get("event_version")?,
+        correlation_id: row.try_get("correlation_id")?,
+        tenant_id: row.try_get("tenant_id")?,
+        traceparent: row.try_get("traceparent")?,
+        tracestate: row.try_get("tracestate")?,
+        body: body.into(),
+    })
+}

@@ -1,0 +1,203 @@
+//! The outbox on SQLite.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use qx_events::ports::{Lease, Outbox, OutboxStatus, PublishedRow};
+use qx_events::{Fault, Row};
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::{Sqlite, now, now_ms};
+use crate::columns::{LAST_ERROR_CHARS_MAX, fit, parse_uuid};
+
+const LEASE: &str = concat!(
+    "INSERT INTO qx_leases AS own (name, holder, token, expires_at)
+     VALUES ('relay', ?1, 1, ",
+    now_ms!(),
+    " + ?2)
+     ON CONFLICT (name) DO UPDATE SET
+        holder = excluded.holder,
+        token = own.token + (own.holder <> excluded.holder),
+        expires_at = excluded.expires_at
+     WHERE own.holder = excluded.holder OR own.expires_at <= ",
+    now_ms!(),
+    "
+     RETURNING token"
+);
+
+/// The token goes on at once: what the former holder still writes is refused.
+const RELEASE: &str = "
+    UPDATE qx_leases SET holder = '', token = token + 1, expires_at = 0
+    WHERE name = 'relay' AND token = ?1";
+
+const HOLDS: &str = "SELECT count(*) FROM qx_leases WHERE name = 'relay' AND token = ?1";
+
+/// Served by the index `qx_outbox_pending` alone: no sort.
+const PENDING: &str = "
+    SELECT seq, id, event_name, event_version, correlation_id, tenant_id, traceparent, tracestate,
+           payload
+    FROM qx_outbox_events
+    WHERE published_at IS NULL AND failed_at IS NULL
+    ORDER BY seq LIMIT ?1";
+
+const MARK_PUBLISHED: &str = concat!(
+    "UPDATE qx_outbox_events
+     SET published_at = ",
+    now!(),
+    ", last_error = NULL, stream_name = ?2, stream_seq = ?3
+     WHERE seq = ?1 AND published_at IS NULL AND failed_at IS NULL"
+);
+
+const SET_ASIDE: &str = concat!(
+    "UPDATE qx_outbox_events SET failed_at = ",
+    now!(),
+    ", last_error = ?2
+     WHERE seq = ?1 AND published_at IS NULL AND failed_at IS NULL"
+);
+
+/// As text, like `published_at`: compared as times because both sort.
+const CLEAN_UP: &str = "
+    DELETE FROM qx_outbox_events WHERE seq IN (
+        SELECT seq FROM qx_outbox_events
+        WHERE published_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?1)
+        ORDER BY published_at LIMIT ?2
+    )";
+
+/// Each count reads one partial index; a million published rows take some ten
+/// milliseconds, which is enough for the database of one machine.
+const STATUS: &str = "
+    SELECT (SELECT count(*) FROM qx_outbox_events
+            WHERE published_at IS NULL AND failed_at IS NULL) AS pending,
+           (SELECT count(*) FROM qx_outbox_events
+            WHERE published_at IS NULL AND failed_at IS NOT NULL) AS failed,
+           (SELECT count(*) FROM qx_outbox_events WHERE published_at IS NOT NULL) AS published,
+           (SELECT CAST((unixepoch('now', 'subsec')
+                         - unixepoch(coalesce(recorded_at, occurred_at), 'subsec')) * 1000 AS INTEGER)
+            FROM qx_outbox_events WHERE published_at IS NULL AND failed_at IS NULL
+            ORDER BY seq LIMIT 1) AS oldest_ms";
+
+#[async_trait]
+impl Outbox for Sqlite {
+    async fn lease(&self, holder: &str, term: Duration) -> Result<Option<Lease>, Fault> {
+        let term = i64::try_from(term.as_millis()).unwrap_or(i64::MAX / 2);
+        self.file
+            .write("take the relay's lease", async |conn| {
+                let query = sqlx::query(LEASE).bind(holder).bind(term);
+                let row = query.fetch_optional(conn).await?;
+                row.map(|row| {
+                    Ok(Lease {
+                        token: row.try_get(0)?,
+                    })
+                })
+                .transpose()
+            })
+            .await
+    }
+
+    async fn release(&self, lease: Lease) -> Result<(), Fault> {
+        self.file
+            .write("give the relay's lease back", async |conn| {
+                sqlx::query(RELEASE).bind(lease.token).execute(conn).await?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn pending(&self, limit: u32) -> Result<Vec<Row>, Fault> {
+        self.file
+            .read("read rows that wait", async |conn| {
+                let rows = sqlx::query(PENDING).bind(limit).fetch_all(conn).await?;
+                rows.iter().map(row).collect()
+            })
+            .await
+    }
+
+    async fn mark_published(&self, lease: Lease, rows: &[PublishedRow]) -> Result<bool, Fault> {
+        self.file
+            .write("mark rows published", async |conn| {
+                if !holds(conn, lease).await? {
+                    return Ok(false);
+                }
+                for row in rows {
+                    sqlx::query(MARK_PUBLISHED)
+                        .bind(row.seq)
+                        .bind(row.stored.stream.as_str())
+                        .bind(row.stored.sequence.cast_signed())
+                        .execute(&mut *conn)
+                        .await?;
+                }
+                Ok(true)
+            })
+            .await
+    }
+
+    async fn set_aside(&self, lease: Lease, seq: i64, reason: &str) -> Result<bool, Fault> {
+        let reason = fit(reason, LAST_ERROR_CHARS_MAX);
+        self.file
+            .write("set a row aside", async |conn| {
+                if !holds(conn, lease).await? {
+                    return Ok(false);
+                }
+                let query = sqlx::query(SET_ASIDE).bind(seq).bind(reason.as_ref());
+                query.execute(conn).await?;
+                Ok(true)
+            })
+            .await
+    }
+
+    async fn clean_up(&self, retention: Duration, limit: u32) -> Result<u64, Fault> {
+        // 1,000 years: a time minus this is still one.
+        const FOREVER: Duration = Duration::from_secs(31_556_952_000);
+        let age = format!("-{} seconds", retention.min(FOREVER).as_secs_f64());
+        self.file
+            .write("delete old published rows", async |conn| {
+                let query = sqlx::query(CLEAN_UP).bind(&age).bind(limit);
+                Ok(query.execute(conn).await?.rows_affected())
+            })
+            .await
+    }
+
+    async fn status(&self) -> Result<OutboxStatus, Fault> {
+        self.file
+            .read("count rows", async |conn| {
+                let row = sqlx::query(STATUS).fetch_one(conn).await?;
+                let count = |column: &str| {
+                    let count: Option<i64> = row.try_get(column)?;
+                    Ok::<_, sqlx::Error>(count.unwrap_or(0).max(0).cast_unsigned())
+                };
+                Ok(OutboxStatus {
+                    pending: count("pending")?,
+                    oldest_pending_ms: count("oldest_ms")?,
+                    published: count("published")?,
+                    failed: count("failed")?,
+                })
+            })
+            .await
+    }
+}
+
+/// Whether the lease is still good, inside the transaction that depends on it.
+async fn holds(conn: &mut SqliteConnection, lease: Lease) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query(HOLDS).bind(lease.token).fetch_one(conn).await?;
+    Ok(row.try_get::<i64, _>(0)? == 1)
+}
+
+fn row(row: &SqliteRow) -> Result<Row, sqlx::Error> {
+    let id = |column: &'static str| {
+        let text: Option<String> = row.try_get(column)?;
+        text.map(|text| parse_uuid(column, &text)).transpose()
+    };
+    let body: String = row.try_get("payload")?;
+    Ok(Row {
+        seq: row.try_get("seq")?,
+        id: id("id")?.unwrap_or_default(),
+        event_name: row.try_get("event_name")?,
+        event_version: row.try_get("event_version")?,
+        correlation_id: id("correlation_id")?,
+        tenant_id: id("tenant_id")?,
+        traceparent: row.try_get("traceparent")?,
+        tracestate: row.try_get("tracestate")?,
+        body: body.into(),
+    })
+}
