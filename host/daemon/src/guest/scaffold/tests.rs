@@ -1,0 +1,77 @@
+//! The promise of `qx-host new`: what it writes builds and passes its test.
+
+use std::process::Command;
+
+use super::*;
+use crate::guest::compile::tests::{build_in, cache};
+
+#[test]
+fn a_new_project_passes_its_test_and_builds_a_component() {
+    let home = cache("scaffold");
+    let (project, target) = (home.join("count-orders"), home.join("target"));
+    drop(fs::remove_dir_all(&project)); // Of an earlier run, whose compiled crates are kept.
+    new("count-orders", &project).unwrap();
+
+    let tested = Command::new("cargo")
+        .args(["test", "--target-dir"])
+        .arg(&target)
+        .current_dir(&project)
+        .env_remove("RUSTFLAGS")
+        .status()
+        .unwrap();
+    assert!(tested.success(), "the new project's own test failed");
+
+    let built =
+        build_in(&project, &home.join("out"), &target).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(built.path, home.join("out/count-orders.wasm"));
+    let written = fs::read(&built.path).unwrap();
+    assert_eq!(written.len() as u64, built.bytes);
+    assert!(crate::guest::encode::component(written).is_ok());
+}
+
+#[test]
+fn a_folder_that_has_something_in_it_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = new("x", folder.path().parent().unwrap()).unwrap_err();
+    assert!(matches!(error, ScaffoldError::NotEmpty(_)), "{error:?}");
+    assert!(error.to_string().contains("another name"), "{error}");
+    let file = folder.path().join("file");
+    fs::write(&file, "mine").unwrap();
+    assert!(matches!(new("x", &file), Err(ScaffoldError::NotEmpty(_))));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+}
+
+#[test]
+fn a_name_that_no_component_or_crate_can_have_is_refused_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    for bad in [
+        "", "A", "a_b", "../a", "0x", "match", "test", "serde", "qx-guest",
+    ] {
+        let error = new(bad, &folder.path().join("new"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("use ") || error.contains("would do"),
+            "{bad}: {error}"
+        );
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_sdk_is_written_whole_and_without_what_a_build_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path().join("empty-is-fine");
+    fs::create_dir(&project).unwrap();
+    new("x", &project).unwrap();
+    let sdk = project.join(SDK_FOLDER);
+    for there in [
+        "Cargo.toml",
+        "src/lib.rs",
+        "macros/src/lib.rs",
+        "LICENSE-MIT",
+    ] {
+        assert!(sdk.join(there).is_file(), "{there}");
+    }
+    assert!(!sdk.join("target").exists());
+}
