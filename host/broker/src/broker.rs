@@ -1,0 +1,146 @@
+//! The broker as the host sees it: one connection, one stream, the two ports.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_nats::client::Client;
+use async_nats::jetstream::context::{AccountErrorKind, ContextBuilder};
+use async_nats::jetstream::stream::Info;
+use async_nats::jetstream::{Context, ErrorCode};
+use async_trait::async_trait;
+use qx_events::ports::{Lag, Source, Stream, Subscription};
+use qx_events::{ComponentName, Fault};
+
+use crate::config::NatsConfig;
+use crate::connection::{Dialer, Link};
+use crate::consumer::{Wanted, durable_name};
+use crate::error::BrokerError;
+use crate::footing;
+use crate::outbound::Outbound;
+use crate::server::ServerVersion;
+use crate::source::NatsSource;
+use crate::stream;
+
+/// NATS JetStream: a `Publisher` and a `Stream`. Clones share the connections.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What publisher and sources share.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) config: NatsConfig,
+    pub(crate) client: Client,
+    pub(crate) context: Context,
+    pub(crate) link: Link,
+    pub(crate) outbound: Outbound,
+    /// Nobody took a message: the stream is looked for before the next one.
+    pub(crate) stream_doubtful: AtomicBool,
+}
+
+impl Broker {
+    /// Connects, and makes the stream or verifies it. No event moves yet.
+    ///
+    /// From here on the connection is restored by itself, for ever.
+    pub async fn connect(config: NatsConfig) -> Result<Self, BrokerError> {
+        let dialer = Dialer::new(&config)?;
+        let (client, link) = dialer.steady().await?;
+        let context = ContextBuilder::new()
+            .timeout(config.request_timeout)
+            .build(client.clone());
+        jetstream_answers(&context, &dialer).await?;
+        let inner = Inner {
+            outbound: Outbound::new(dialer, &config),
+            config,
+            client,
+            context,
+            link,
+            stream_doubtful: AtomicBool::new(false),
+        };
+        inner.ensure_stream().await?;
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+}
+
+impl Inner {
+    /// What the server can do that we are connected to now.
+    pub(crate) fn server(&self) -> ServerVersion {
+        ServerVersion::of(&self.client.server_info())
+    }
+
+    pub(crate) async fn ensure_stream(&self) -> Result<Info, BrokerError> {
+        let info = stream::ensure(&self.context, &self.config, self.server()).await?;
+        self.stream_doubtful.store(false, Ordering::Release);
+        Ok(info)
+    }
+}
+
+/// Whether there is JetStream at all, and for us.
+async fn jetstream_answers(context: &Context, dialer: &Dialer) -> Result<(), BrokerError> {
+    let Err(error) = context.query_account().await else {
+        return Ok(());
+    };
+    let servers = dialer.shown().to_owned();
+    let without = |account| BrokerError::NoJetStream { servers, account };
+    let doing = "show the account's limits of JetStream".to_owned();
+    match error.kind() {
+        AccountErrorKind::JetStreamUnavailable => Err(without(false)),
+        AccountErrorKind::JetStream(cause) => Err(match cause.error_code() {
+            ErrorCode::JETSTREAM_NOT_ENABLED => without(false),
+            ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => without(true),
+            _ => stream::answered(doing, &cause),
+        }),
+        AccountErrorKind::TimedOut | AccountErrorKind::Other => Err(BrokerError::Unanswered {
+            doing,
+            source: Box::new(error),
+        }),
+    }
+}
+
+#[async_trait]
+impl Stream for Broker {
+    async fn subscribe(&self, subscription: &Subscription) -> Result<Box<dyn Source>, Fault> {
+        let server = self.inner.server();
+        let wanted = Wanted::new(&self.inner.config.subject_prefix, subscription, server);
+        let component = subscription.component.as_str();
+        if wanted.filters.len() < subscription.patterns.len() {
+            tracing::info!(
+                component,
+                filters = ?wanted.filters,
+                "the consumer's filters are wider than the component's patterns, either because these overlap or because the server knows one filter only; the rest is acknowledged unhandled"
+            );
+        }
+        let source = NatsSource::open(Arc::clone(&self.inner), wanted, subscription.start).await;
+        match source {
+            Ok(source) => Ok(Box::new(source)),
+            Err(error) => Err(error.into_fault(format!("subscribe component `{component}`"))),
+        }
+    }
+
+    /// With a server that knows one filter per consumer, messages of other
+    /// components can be counted too.
+    async fn lag(&self, component: &ComponentName) -> Result<Option<Lag>, Fault> {
+        let name = durable_name(component);
+        let found = footing::find(&self.inner, &name).await;
+        let found = found.map_err(|error| error.into_fault("measure the lag"))?;
+        Ok(found.map(|info| Lag {
+            pending: info.num_pending,
+            in_flight: u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX),
+        }))
+    }
+
+    async fn check(&self) -> Result<(), Fault> {
+        let doing = "check the stream";
+        let found = stream::look(&self.inner.context, &self.inner.config).await;
+        match found.map_err(|error| error.into_fault(doing))? {
+            Some(_) => Ok(()),
+            None => Err(Fault::transient(
+                doing,
+                "the stream is gone; it is made again with the next message",
+            )),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Finds or makes a durable consumer, and remembers where it stood, so that one
+//! which the server lost is made again from there: neither from the beginning
+//! nor from now.
+
+use async_nats::datetime::DateTime;
+use async_nats::jetstream::context::ConsumerInfoErrorKind;
+use async_nats::jetstream::stream::{ConsumerErrorKind, Info};
+use async_nats::jetstream::{
+    self,
+    consumer::{self, DeliverPolicy},
+};
+use qx_events::StartFrom;
+
+use crate::broker::Inner;
+use crate::consumer::{Wanted, conflicts};
+use crate::error::BrokerError;
+use crate::stream;
+
+/// Times that a consumer may come and go under our hands before we give up.
+const RACES_MAX: usize = 3;
+
+/// Where a consumer stood when it was last seen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Footing {
+    /// When its stream was made: another time means another stream.
+    stream_created: DateTime,
+    /// Everything up to this stream sequence is settled.
+    floor: u64,
+}
+
+impl Footing {
+    fn of(stream: &Info, consumer: &consumer::Info) -> Self {
+        let start = match consumer.config.deliver_policy {
+            DeliverPolicy::ByStartSequence { start_sequence } => start_sequence.saturating_sub(1),
+            DeliverPolicy::All
+            | DeliverPolicy::Last
+            | DeliverPolicy::New
+            | DeliverPolicy::ByStartTime { .. }
+            | DeliverPolicy::LastPerSubject => 0,
+        };
+        Self {
+            stream_created: stream.created,
+            floor: consumer.ack_floor.stream_sequence.max(start),
+        }
+    }
+
+    /// The floor only rises while the consumer lives.
+    pub(crate) fn raise(&mut self, consumer: &consumer::Info) {
+        self.floor = self.floor.max(consumer.ack_floor.stream_sequence);
+    }
+}
+
+/// Takes up the consumer, brings it up to date, or makes it. `known` is where it
+/// stood, when it was there before.
+pub(crate) async fn take_up(
+    inner: &Inner,
+    wanted: &Wanted,
+    start: StartFrom,
+    known: Option<Footing>,
+) -> Result<Footing, BrokerError> {
+    for _ in 0..RACES_MAX {
+        let stream = inner.ensure_stream().await?;
+        if let Some(found) = find(inner, &wanted.name).await? {
+            let found = bring_up_to_date(inner, wanted, found).await?;
+            return Ok(Footing::of(&stream, &found));
+        }
+        let policy = begin(start, known, &stream);
+        if known.is_some() {
+            tracing::warn!(
+                consumer = wanted.name,
+                stream = inner.config.stream,
+                from = ?policy,
+                "the durable consumer is gone; making it again from where it was"
+            );
+        }
+        if let Some(made) = make(inner, wanted, policy).await? {
+            return Ok(Footing::of(&stream, &made));
+        }
+    }
+    Err(BrokerError::Unanswered {
+        doing: format!("keep the consumer `{}` in place", wanted.name),
+        source: "somebody else makes and removes it".into(),
+    })
+}
+
+/// Where a consumer that is not there begins.
+fn begin(start: StartFrom, known: Option<Footing>, stream: &Info) -> DeliverPolicy {
+    let after = |sequence: u64| DeliverPolicy::ByStartSequence {
+        start_sequence: sequence.saturating_add(1),
+    };
+    let last = stream.state.last_sequence;
+    match (known, start) {
+        // A stream that was made anew, or that fell back: its numbers mean other
+        // messages now. The inbox knows which of them were handled.
+        (Some(known), _) if known.stream_created != stream.created || known.floor > last => {
+            DeliverPolicy::All
+        }
+        (Some(Footing { floor: 0, .. }), _) | (None, StartFrom::Beginning) => DeliverPolicy::All,
+        (Some(known), _) => after(known.floor),
+        // Not `New`: a number can be found again when the consumer is lost.
+        (None, StartFrom::Now) => after(last),
+    }
+}
+
+/// The consumer, when it is there.
+pub(crate) async fn find(inner: &Inner, name: &str) -> Result<Option<consumer::Info>, BrokerError> {
+    let doing = || format!("show the consumer `{name}`");
+    let stream = inner.context.get_stream_no_info(&inner.config.stream).await;
+    let stream = stream.map_err(|error| BrokerError::Unanswered {
+        doing: doing(),
+        source: Box::new(error),
+    })?;
+    match stream.consumer_info(name).await {
+        Ok(info) => Ok(Some(info)),
+        Err(error) => match error.kind() {
+            ConsumerInfoErrorKind::NotFound | ConsumerInfoErrorKind::StreamNotFound => Ok(None),
+            ConsumerInfoErrorKind::JetStream(cause) => Err(stream::answered(doing(), &cause)),
+            ConsumerInfoErrorKind::InvalidName
+            | ConsumerInfoErrorKind::Offline
+            | ConsumerInfoErrorKind::Request
+            | ConsumerInfoErrorKind::TimedOut
+            | ConsumerInfoErrorKind::NoResponders => Err(BrokerError::Unanswered {
+                doing: doing(),
+                source: Box::new(error),
+            }),
+        },
+    }
+}
+
+/// Refuses what cannot be changed, changes what can.
+async fn bring_up_to_date(
+    inner: &Inner,
+    wanted: &Wanted,
+    found: consumer::Info,
+) -> Result<consumer::Info, BrokerError> {
+    let mismatches = conflicts(&inner.config.stream, &wanted.name, &found.config);
+    if !mismatches.is_empty() {
+        return Err(BrokerError::ConsumerMismatch {
+            stream: inner.config.stream.clone(),
+            consumer: wanted.name.clone(),
+            mismatches,
+        });
+    }
+    let Some(update) = wanted.update_of(&found.config) else {
+        return Ok(found);
+    };
+    tracing::info!(
+        consumer = wanted.name,
+        filters = ?wanted.filters,
+        ack_wait = ?update.ack_wait,
+        max_ack_pending = update.max_ack_pending,
+        "bringing the durable consumer up to date; its progress is kept"
+    );
+    let updated = apply(inner, update).await;
+    updated.map_err(|cause| cause.explain(format!("update the consumer `{}`", wanted.name)))
+}
+
+/// `None` when somebody else was faster.
+async fn make(
+    inner: &Inner,
+    wanted: &Wanted,
+    policy: DeliverPolicy,
+) -> Result<Option<consumer::Info>, BrokerError> {
+    match apply(inner, wanted.fresh(policy)).await {
+        Ok(made) => {
+            tracing::info!(consumer = wanted.name, filters = ?wanted.filters, from = ?policy, "made the durable consumer");
+            Ok(Some(made))
+        }
+        Err(denied) => {
+            // Another host's was first, and differs from ours by where it begins.
+            if find(inner, &wanted.name).await?.is_some() {
+                return Ok(None);
+            }
+            Err(denied.explain(format!("make the consumer `{}`", wanted.name)))
+        }
+    }
+}
+
+/// The server did not take a consumer's configuration.
+enum Denied {
+    Answered(jetstream::Error),
+    Unanswered(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Denied {
+    fn explain(self, doing: String) -> BrokerError {
+        match self {
+            Self::Answered(cause) => stream::answered(doing, &cause),
+            Self::Unanswered(source) => BrokerError::Unanswered { doing, source },
+        }
+    }
+}
+
+async fn apply(inner: &Inner, config: consumer::Config) -> Result<consumer::Info, Denied> {
+    let name = inner.config.stream.as_str();
+    let applied = inner.context.create_consumer_on_stream(config, name).await;
+    match applied {
+        Ok(consumer) => Ok(consumer.cached_info().clone()),
+        Err(error) => Err(match error.kind() {
+            ConsumerErrorKind::JetStream(cause) => Denied::Answered(cause),
+            ConsumerErrorKind::TimedOut
+            | ConsumerErrorKind::Request
+            | ConsumerErrorKind::InvalidConsumerType
+            | ConsumerErrorKind::InvalidName
+            | ConsumerErrorKind::Other => Denied::Unanswered(Box::new(error)),
+        }),
+    }
+}

@@ -1,0 +1,17 @@
+//! The adapter against a real nats-server, one private server a test.
+//!
+//! Never: a shared server, a fixed port, or a test that is skipped because the
+//! program is missing; it fails with the line that installs it.
+
+#[cfg(test)]
+mod connecting;
+#[cfg(test)]
+mod consuming;
+#[cfg(test)]
+mod making_the_stream;
+#[cfg(test)]
+mod outages;
+#[cfg(test)]
+mod publishing;
+#[cfg(test)]
+mod world;
