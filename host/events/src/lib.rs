@@ -5,6 +5,8 @@
 //! runtime, or the name of a database, a broker or a WASM engine.
 #![warn(missing_docs)]
 
+#[cfg(feature = "contract")]
+pub mod contract;
 mod dead_letter;
 mod digest;
 mod effects;
