@@ -56,7 +56,7 @@ debian_rustc() { { /usr/bin/rustc -vV && echo "recipe $RECIPE"; } 2>/dev/null; }
 outdated() { [ -f "$DEST/made-from" ] && [ "$(cat "$DEST/made-from")" != "$(debian_rustc)" ]; }
 
 linked_works() {
-  rustup toolchain list 2>/dev/null | grep -q "^$NAME\b" && ! outdated && compiles rustup run "$NAME" rustc
+  rustup toolchain list 2>/dev/null | grep -Eq "^$NAME( |$)" && ! outdated && compiles rustup run "$NAME" rustc
 }
 
 # A look at the door before rustup tries it: behind a firewall that drops packets rustup would wait for minutes.
@@ -88,7 +88,11 @@ install_packages() {
   packages_present && return 0
   say "[1/3] installing ${PACKAGES[*]} (about 150 MB)"
   export DEBIAN_FRONTEND=noninteractive
-  { apt-get update -q && apt-get install -q -y --no-install-recommends "${PACKAGES[@]}"; } >"$SCRATCH/apt.log" 2>&1 && return 0
+  # Progress on one line per package; all of it is kept for the case that it fails.
+  if { apt-get update -q && apt-get install -q -y --no-install-recommends "${PACKAGES[@]}"; } 2>&1 |
+    tee "$SCRATCH/apt.log" | sed -un 's/^Get:[0-9]* [^ ]* [^ ]* [^ ]* \([^ ]*\) .*\(\[.*\]\)$/    downloading \1 \2/p; s/^Setting up \([^ ]*\).*/    installed \1/p' >&2; then
+    return 0
+  fi
   say "apt-get failed, its last lines:"
   tail -n 5 "$SCRATCH/apt.log" >&2
   return 1

@@ -1,3 +1,5 @@
+//! What `audit-trail` promises, natively.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! What `ci-watch` promises, natively.
+
 use super::*;
 
 fn job(status: &str, conclusion: Option<&str>) -> testing::Given {

@@ -1,3 +1,5 @@
+//! What `milestones` promises, natively.
+
 use super::*;
 
 fn starred(stars: u64) -> testing::Given {

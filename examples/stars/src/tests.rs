@@ -1,3 +1,5 @@
+//! What `stars` promises, natively.
+
 use super::*;
 
 fn star(repository: &str) -> testing::Given {

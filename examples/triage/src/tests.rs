@@ -1,3 +1,5 @@
+//! What `triage` promises, natively.
+
 use super::*;
 
 fn opened(labels: &[&str]) -> testing::Given {

@@ -1,3 +1,5 @@
+//! What an author gets from `#[handler]`: exports, routes, and answers to mistakes.
+
 use super::*;
 
 /// What the compiler would say, or what was written.
