@@ -92,7 +92,8 @@ keys! {
     STREAM_KIND = Key::new("stream", "kind", Kind::Word(&["nats", "embedded"]))
         .doc("Where events travel. Not set: `nats` when `nats.servers` is set, else `embedded`.");
     STREAM_PATH = Key::new("stream", "path", Kind::Path)
-        .doc("File of the embedded stream. Not set: `qx-stream.db` beside a SQLite database, else beside the configuration.");
+        .doc("File of the embedded stream. Not set: `qx-stream.db` beside a SQLite database, \
+            else beside the configuration.");
     STREAM_RETENTION = number("stream", "retention_hours", 1, RETENTION_H_MAX, "hours")
         .default("168")
         .doc("How long the embedded stream keeps a message.");
@@ -127,6 +128,7 @@ keys! {
     NATS_REPLICAS = number("nats", "replicas", 1, 5, "copies")
         .default("1")
         .doc("Copies of the stream, when the host creates it.");
+    // The server's own default: a stream that was made elsewhere has it.
     NATS_DUPLICATE_WINDOW = number("nats", "duplicate_window_s", 1, 24 * HOUR_S, "seconds")
         .default("120")
         .doc("How long the stream recognises a message that it has already.");
@@ -201,11 +203,13 @@ keys! {
         .doc("A message that is neither settled nor extended for so long is delivered again.");
     CONSUMER_IN_FLIGHT = number("consumer", "in_flight_max", 1, 4_096, "events")
         .default("64")
-        .doc("Events that one process works on at once, over all components; times the memory of an instance it is the sandbox's footprint.");
+        .doc("Events that one process works on at once, over all components; times the memory \
+            of an instance it is the sandbox's footprint.");
 
     ADMIN_LISTEN = Key::new("admin", "listen", Kind::TextOrOff)
         .default("127.0.0.1:7420")
-        .doc("`/livez`, `/readyz`, `/metrics` and the admin API; \"\" switches it off. It asks nobody who they are: keep it on the loopback or behind something that does.");
+        .doc("`/livez`, `/readyz`, `/metrics` and the admin API; \"\" switches it off. It \
+            asks nobody who they are: keep it on the loopback or behind something that does.");
 
     TELEMETRY_OTLP_ENDPOINT = Key::new("telemetry", "otlp_endpoint", Kind::TextOrOff)
         .doc("Where spans go, for instance `http://127.0.0.1:4317` (OTLP over gRPC). Not set: nowhere.");

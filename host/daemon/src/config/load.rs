@@ -129,7 +129,8 @@ fn stream(reader: &Reader<'_>, database: &DatabaseUrl) -> StreamConfig {
     let kind = reader.word_given(&keys::STREAM_KIND);
     let servers_missing = nats.servers.is_empty() && !reader.is_given(&keys::NATS_SERVERS);
     if kind == Some("nats") && servers_missing {
-        let text = "\"nats\" needs servers; add servers = [\"nats://127.0.0.1:4222\"] to [nats] or set QX_NATS__SERVERS, or write kind = \"embedded\"";
+        let text = "\"nats\" needs servers; add servers = [\"nats://127.0.0.1:4222\"] to \
+            [nats] or set QX_NATS__SERVERS, or write kind = \"embedded\"";
         reader.fault(&keys::STREAM_KIND, text);
     }
     let embedded = EmbeddedConfig {
@@ -166,8 +167,16 @@ fn components(reader: &Reader<'_>, ack_wait: Duration) -> ComponentsConfig {
     if ack_wait <= defaults.limits.timeout {
         // A message would come again while its handler still runs.
         reader.disagreement(
-            (&keys::CONSUMER_ACK_WAIT, "must be longer than defaults.timeout_ms; make it longer, or the timeout shorter"),
-            (&keys::DEFAULTS_TIMEOUT, "must be shorter than consumer.ack_wait_ms; make it shorter, or the acknowledgement wait longer"),
+            (
+                &keys::CONSUMER_ACK_WAIT,
+                "must be longer than defaults.timeout_ms; make it \
+                longer, or the timeout shorter",
+            ),
+            (
+                &keys::DEFAULTS_TIMEOUT,
+                "must be shorter than consumer.ack_wait_ms; make it \
+                shorter, or the acknowledgement wait longer",
+            ),
         );
     }
     ComponentsConfig {
@@ -239,8 +248,16 @@ fn relay(reader: &Reader<'_>) -> RelayConfig {
     // A lease is renewed at each look, and must survive one that comes late.
     if relay.poll_max * 2 > relay.lease {
         reader.disagreement(
-            (&keys::RELAY_POLL_MAX, "longer than half of relay.lease_s: an idle relay would lose its lease between two looks; make it shorter, or the lease longer"),
-            (&keys::RELAY_LEASE, "shorter than twice relay.poll_max_ms: an idle relay would lose its lease between two looks; make it longer, or the pause shorter"),
+            (
+                &keys::RELAY_POLL_MAX,
+                "longer than half of relay.lease_s: an idle relay would \
+                lose its lease between two looks; make it shorter, or the lease longer",
+            ),
+            (
+                &keys::RELAY_LEASE,
+                "shorter than twice relay.poll_max_ms: an idle relay would \
+                lose its lease between two looks; make it longer, or the pause shorter",
+            ),
         );
     }
     relay
@@ -250,7 +267,8 @@ fn listen(reader: &Reader<'_>) -> Option<SocketAddr> {
     let raw = reader.text(&keys::ADMIN_LISTEN)?;
     let refuse = |error| {
         let text = format!(
-            "`{raw}` is no address ({error}); write an IP address and a port, such as 127.0.0.1:7420 or [::1]:7420, or \"\" for off"
+            "`{raw}` is no address ({error}); write an IP address and a port, such as 127.0.0.1:7420 \
+                or [::1]:7420, or \"\" for off"
         );
         reader.fault(&keys::ADMIN_LISTEN, text);
     };
@@ -261,7 +279,8 @@ fn telemetry(reader: &Reader<'_>) -> TelemetryConfig {
     let level = reader.text(&keys::TELEMETRY_LEVEL).unwrap_or_default();
     if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&level) {
         let text = format!(
-            "neither a level nor directives ({error}); write error, warn, info, debug or trace, or such as info,qx_pipeline=debug"
+            "neither a level nor directives ({error}); write error, warn, info, debug or \
+                trace, or such as info,qx_pipeline=debug"
         );
         reader.fault(&keys::TELEMETRY_LEVEL, text);
     }

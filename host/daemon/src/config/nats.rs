@@ -74,7 +74,8 @@ pub(super) fn subject_prefix(reader: &Reader<'_>) -> String {
     let prefix = reader.text(&keys::NATS_SUBJECT_PREFIX).unwrap_or_default();
     // A prefix is made of what an event's name is made of.
     if !prefix.is_empty() && qx_events::EventName::parse(&prefix).is_err() {
-        let text = "not a legal beginning of a subject; use dot-separated tokens of printable ASCII without spaces, `*` and `>`";
+        let text = "not a legal beginning of a subject; use dot-separated tokens of printable \
+            ASCII without spaces, `*` and `>`";
         reader.fault(&keys::NATS_SUBJECT_PREFIX, text);
     }
     prefix

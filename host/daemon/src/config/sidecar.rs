@@ -182,7 +182,8 @@ fn read_settings(reader: &Reader<'_>, host: &ComponentsConfig) -> Settings {
     let below = host.timeout_below;
     if limits.timeout >= below {
         let text = format!(
-            "not shorter than the host's consumer.ack_wait_ms ({}): an event would come again while its handler still runs; make it shorter, or that longer",
+            "not shorter than the host's consumer.ack_wait_ms ({}): an event would come \
+                again while its handler still runs; make it shorter, or that longer",
             below.as_millis()
         );
         reader.fault(&keys::TIMEOUT, text);
@@ -200,7 +201,8 @@ fn read_grants(reader: &Reader<'_>, host: &ComponentsConfig) -> Option<BTreeSet<
     let wanted = grants(&reader.words_given(&keys::GRANTS)?);
     for grant in wanted.difference(&host.grants) {
         let text = format!(
-            "the host does not grant \"{grant}\"; add it to grants in [components] of the host's configuration, or leave it out here"
+            "the host does not grant \"{grant}\"; add it to grants in [components] of the \
+                host's configuration, or leave it out here"
         );
         reader.fault(&keys::GRANTS, text);
     }

@@ -123,7 +123,8 @@ log = \"jsno\"
             "etc/qx-host.toml:10:7: telemetry.log: `jsno` is unknown; did you mean \"json\"?",
             "etc/qx-host.toml:2:7: database.url: expected text in quotes, found something else",
             "etc/qx-host.toml:4:1: nats.server: unknown key; did you mean `servers`?",
-            "etc/qx-host.toml:5:12: nats.replicas: 9 is out of range; expected a whole number of copies from 1 to 5",
+            "etc/qx-host.toml:5:12: nats.replicas: 9 is out of range; expected a whole number \
+                of copies from 1 to 5",
             "etc/qx-host.toml:6:16: nats.tls_required: expected true or false, found the text \"yes\"",
             "etc/qx-host.toml:7:2: componets: unknown section; did you mean `[components]`?",
         ]
@@ -322,7 +323,8 @@ fn who_we_are_is_taken_out_of_a_servers_url() {
 
 #[test]
 fn a_secret_is_shown_neither_by_a_fault_nor_by_the_configuration() {
-    let text = "[database]\nurl = \"postgres://u:${env:PW}@h/qx\"\n[nats]\nservers = [\"a\"]\ntoken = \"s3cret\"";
+    let text = "[database]\nurl = \"postgres://u:${env:PW}@h/qx\"\n[nats]\nservers = [\"a\"]\ntoken \
+        = \"s3cret\"";
     let config = parse(text, &[("PW", "s3cret")]).unwrap();
     assert_eq!(config.database.url.expose(), "postgres://u:s3cret@h/qx");
     assert!(!format!("{config:?}").contains("s3cret"));

@@ -50,7 +50,8 @@ pub enum BuildError {
     },
     /// A library for Rust only.
     #[error(
-        "the crate makes no WebAssembly: add these lines to its Cargo.toml\n    [lib]\n    crate-type = [\"cdylib\", \"rlib\"]"
+        "the crate makes no WebAssembly: add these lines to its Cargo.toml\n    [lib]\n \
+               crate-type = [\"cdylib\", \"rlib\"]"
     )]
     NoCdylib,
     /// A workspace with several handlers in it.

@@ -11,7 +11,8 @@ const COMPONENT_MAGIC: [u8; 8] = [0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00
 pub enum EncodeError {
     /// It is something else.
     #[error(
-        "it takes no events: use the crate qx-guest and mark a function with #[handler(\"event.name\")], or export what wit/1.0.0/events.wit says"
+        "it takes no events: use the crate qx-guest and mark a function with #[handler(\"event.name\")], \
+            or export what wit/1.0.0/events.wit says"
     )]
     NoHandler,
     /// It is damaged, or made for other tools.

@@ -98,7 +98,8 @@ pub enum ScaffoldError {
     Name(#[from] InvalidComponentName),
     /// A component's name, but not a crate's.
     #[error(
-        "`{0}` cannot be the name of a crate: begin with a letter, and take no word of Rust or of its libraries; `{0}-handler` would do"
+        "`{0}` cannot be the name of a crate: begin with a letter, and take no word of Rust \
+            or of its libraries; `{0}-handler` would do"
     )]
     CrateName(String),
     /// Something is there.

@@ -98,12 +98,15 @@ impl fmt::Display for Toolchain {
 pub enum NoToolchain {
     /// Not even Rust.
     #[error(
-        "there is no Rust here: install it from https://rustup.rs, then run\n    rustup target add wasm32-unknown-unknown"
+        "there is no Rust here: install it from https://rustup.rs, then run\n    rustup \
+            target add wasm32-unknown-unknown"
     )]
     NoRust,
     /// Rust, but no target that serves.
     #[error(
-        "{rustc} has no target for handlers{wasip1}; one of these helps:\n    rustup target add wasm32-unknown-unknown\n    {INSTALL_COMMAND}    (tries that, and on Debian builds the target from its packages; in a checkout: tools/guest-toolchain.sh)"
+        "{rustc} has no target for handlers{wasip1}; one of these helps:\n    rustup target \
+            add wasm32-unknown-unknown\n    {INSTALL_COMMAND}    (tries that, and on Debian \
+            builds the target from its packages; in a checkout: tools/guest-toolchain.sh)"
     )]
     NoTarget {
         /// The active toolchain's compiler.
@@ -174,7 +177,8 @@ fn decide(active: &Seen, linked: &Seen) -> Result<Toolchain, NoToolchain> {
         Seen::Present { rustc, targets } => NoToolchain::NoTarget {
             rustc: rustc.clone(),
             wasip1: if targets.contains(&Target::Wasip1) {
-                " (wasm32-wasip1 is there, but its modules need an adapter that brings in imports no handler uses)"
+                " (wasm32-wasip1 is there, but its modules need an adapter that brings in \
+                    imports no handler uses)"
             } else {
                 ""
             },
