@@ -88,9 +88,14 @@ impl Consumer {
                         });
                     }
                     backoff.reset();
-                    consumer.start(taken).await;
+                    tokio::select! {
+                        biased; // Stopping: the stream delivers them again.
+                        () = stop.cancelled() => return,
+                        () = consumer.start(taken) => {}
+                    }
                 }
                 Err(fault) => {
+                    source = None; // It may be gone for good: subscribe anew.
                     consumer.saw(&Sight::Held {
                         component: consumer.name(),
                         fault: &fault,
@@ -105,8 +110,10 @@ impl Consumer {
         }
     }
 
-    /// One turn: permits, then messages.
+    /// One turn: permits, then messages. None is taken while no build of the
+    /// component is in service: each delivery in vain would count as an attempt.
     async fn turn(&self, source: &mut Option<Box<dyn Source>>) -> Result<Vec<Taken>, Fault> {
+        self.dispatcher.mediator().in_service(self.name()).await;
         let mut permits = self.free_permits().await;
         let source = match source {
             Some(source) => source,

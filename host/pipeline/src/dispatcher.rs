@@ -9,7 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qx_events::ports::{Clock, DeadLetters, Ledger};
-use qx_events::{ComponentName, DeadLetter, DeadReason, Envelope, Fault, TraceContext};
+use qx_events::{
+    Component, ComponentName, DeadLetter, DeadReason, Envelope, ExportIndex, Fault, Resolution,
+    TraceContext,
+};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -19,7 +22,7 @@ use crate::mediator::Mediator;
 use crate::settler::Settler;
 use crate::trace::Propagation;
 use crate::witness::{Sight, Witness};
-pub use attempt::Task;
+pub(crate) use attempt::Task;
 use turns::Turns;
 
 /// What a dispatcher works with.
@@ -75,6 +78,16 @@ pub enum Conclusion {
     Stopped,
 }
 
+/// What became of a dead letter.
+pub(crate) enum Burial {
+    /// It is kept.
+    Written,
+    /// The database will never take it as it is. The message must stay.
+    Refused,
+    /// The host is stopping, and it is not written.
+    Stopped,
+}
+
 /// What one component did with an event that was dispatched in process.
 #[derive(Debug)]
 pub struct Dispatched {
@@ -112,47 +125,82 @@ impl Dispatcher {
     /// conclusions.
     pub async fn dispatch(&self, envelope: Envelope) -> Result<Vec<Dispatched>, Fault> {
         let envelope = Arc::new(envelope);
+        let (name, version) = (&envelope.event_name, envelope.event_version);
         let routes = self.services.mediator.routes();
         let mut all = Vec::new();
-        for (component, export) in routes.takers(&envelope.event_name, envelope.event_version) {
+        for (component, export) in routes.takers(name, version) {
             let ids = [envelope.event_id];
             let handled = self.services.ledger.handled(&component.name, &ids).await?;
             let conclusion = if handled.is_empty() {
-                let task = Task {
-                    component: Arc::clone(component),
-                    export,
-                    envelope: Arc::clone(&envelope),
-                    attempt: 1,
-                    replayed: None,
-                };
-                self.attempt(&task).await
+                self.dispatch_to(Arc::clone(component), export, &envelope)
+                    .await
             } else {
-                Conclusion::Duplicate
+                self.services.witness.saw(&Sight::Duplicate {
+                    component: &component.name,
+                    envelope: &envelope,
+                });
+                Some(Conclusion::Duplicate)
             };
-            all.push(Dispatched {
+            all.extend(conclusion.map(|conclusion| Dispatched {
                 component: component.name.clone(),
                 conclusion,
-            });
+            }));
         }
         Ok(all)
     }
 
-    /// Writes a dead letter, waiting for the database for as long as it takes.
-    /// `false`: the host is stopping and it is not written.
-    pub(crate) async fn bury(&self, letter: &DeadLetter) -> bool {
-        let component = &letter.component;
-        let written = self
-            .insist(component, || self.services.dead_letters.bury(letter))
-            .await;
-        if written.is_some() {
-            self.services.witness.saw(&Sight::Buried {
+    /// One of them. `None`: it went out of service before its call began.
+    async fn dispatch_to(
+        &self,
+        mut component: Arc<Component>,
+        mut export: ExportIndex,
+        envelope: &Arc<Envelope>,
+    ) -> Option<Conclusion> {
+        loop {
+            let task = Task {
                 component,
-                event_name: &letter.event_name,
-                attempts: letter.attempts,
-                reason: &letter.reason,
-            });
+                export,
+                envelope: Arc::clone(envelope),
+                attempt: 1,
+                replayed: None,
+            };
+            if let Ok(conclusion) = self.attempt(&task).await {
+                return Some(conclusion);
+            }
+            component = self.services.mediator.component(&task.component.name)?;
+            match component.export_for(&envelope.event_name, envelope.event_version) {
+                Resolution::Bound(bound) => export = bound,
+                Resolution::UnknownVersion | Resolution::NotSubscribed => return None,
+            }
         }
-        written.is_some()
+    }
+
+    /// Writes a dead letter, waiting for the database for as long as it takes.
+    pub(crate) async fn bury(&self, letter: &DeadLetter) -> Burial {
+        let component = &letter.component;
+        let write = || async {
+            match self.services.dead_letters.bury(letter).await {
+                Err(fault) if !fault.is_transient() => Ok(Err(fault)),
+                answer => answer.map(Ok),
+            }
+        };
+        match self.insist(component, write).await {
+            Some(Ok(())) => {
+                self.services.witness.saw(&Sight::Buried {
+                    component,
+                    event_name: &letter.event_name,
+                    attempts: letter.attempts,
+                    reason: &letter.reason,
+                });
+                Burial::Written
+            }
+            Some(Err(fault)) => {
+                let fault = &fault;
+                self.services.witness.saw(&Sight::Held { component, fault });
+                Burial::Refused
+            }
+            None => Burial::Stopped,
+        }
     }
 
     /// Repeats something until it works, with pauses; `None` when the host stops

@@ -8,6 +8,7 @@ pub mod backoff;
 pub mod consumer;
 mod crash;
 pub mod dispatcher;
+mod grace;
 mod heartbeat;
 pub mod mediator;
 pub mod relay;

@@ -8,14 +8,17 @@ mod pace;
 mod sort;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use qx_events::Fault;
-use qx_events::ports::{Lease, Outbox, Publisher};
+use qx_events::ports::{Lease, Outbox, PublishedRow, Publisher};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::Backoff;
 use crate::crash;
+use crate::grace::within_grace;
 use crate::trace::{self, Propagation};
 use crate::witness::{Sight, Witness};
 use pace::Pace;
@@ -33,7 +36,8 @@ pub struct RelayConfig {
     pub batch: u32,
     /// Longest pause between two polls of a quiet outbox.
     pub poll_max: Duration,
-    /// Term of the lease. After a crash the next relay begins this much later.
+    /// Term of the lease. After a crash the next relay begins this much later, or
+    /// up to a third more: that is how often it asks.
     pub lease_term: Duration,
     /// How long published rows are kept.
     pub retention: Duration,
@@ -65,8 +69,8 @@ pub(crate) enum Turn {
     Quiet,
     /// Rows went out; `full`: there are probably more.
     Moved { full: bool },
-    /// The stream or the database does not answer.
-    Blocked,
+    /// The stream or the database does not answer; `moved`: not for every row.
+    Blocked { moved: bool },
     /// Another relay is in charge.
     Standby,
 }
@@ -109,97 +113,138 @@ impl Relay {
                 biased; // Stop wins over rows that wait.
                 () = stop.cancelled() => Wake::Stop,
                 () = self.nudge.notified(), if pace.may_be_nudged() => Wake::Nudged,
-                () = tokio::time::sleep(pace.pause()) => Wake::Due,
+                () = rest(pace.pause(), held) => Wake::Due,
             };
             match wake {
                 Wake::Stop => break,
                 Wake::Nudged | Wake::Due => {}
             }
-            let turn = self
-                .pass(&mut held)
-                .await
-                .unwrap_or_else(|fault| self.blocked(&fault.chain()));
+            let turn = self.turn(&mut held, &mut clean_up_at);
+            let Some(turn) = within_grace(&stop, turn).await else {
+                break; // As if the process had died in the middle of the turn.
+            };
             pace.after(turn);
-            if held.is_some() && Instant::now() >= clean_up_at {
-                clean_up_at = Instant::now() + self.clean_up().await;
+        }
+        if let Some(held) = held {
+            let released = within_grace(&stop, self.outbox.release(held.lease)).await;
+            if !matches!(released, Some(Ok(()))) {
+                tracing::debug!("lease was not given back; it ends by itself");
             }
         }
-        if let Some(held) = held
-            && let Err(fault) = self.outbox.release(held.lease).await
-        {
-            tracing::debug!(
-                error = fault.chain(),
-                "lease was not given back; it ends by itself"
-            );
+    }
+
+    /// One pass, and now and then a clean-up after it.
+    async fn turn(&self, held: &mut Option<Held>, clean_up_at: &mut Instant) -> Turn {
+        let turn = self.pass(held).await.unwrap_or_else(|fault| {
+            self.blocked(&fault.chain());
+            Turn::Blocked { moved: false }
+        });
+        if held.is_some() && Instant::now() >= *clean_up_at {
+            *clean_up_at = Instant::now() + self.clean_up().await;
         }
+        turn
     }
 
     /// One pass: lease, read, publish, mark.
     async fn pass(&self, held: &mut Option<Held>) -> Result<Turn, Fault> {
-        let Some(lease) = self.lead(held).await? else {
+        if self.lead(held).await?.is_none() {
             return Ok(Turn::Standby);
-        };
+        }
         let begun = Instant::now();
         let rows = self.outbox.pending(self.config.batch).await?;
         if rows.is_empty() {
             return Ok(Turn::Quiet);
         }
         let full = rows.len() >= self.config.batch as usize;
-        let sorted = self.publish(&rows).await;
-        if Instant::now() >= lease.ends_at {
-            // Too slow: somebody else may be in charge. The fence would refuse us.
-            *held = None;
-            return Ok(Turn::Blocked);
-        }
+        let sorted = self.publish_in_charge(&rows, held).await;
         // CRASH WINDOW relay-1: published, not yet marked. The rows go out again under
         // the same message ids, and the stream's duplicate window drops them.
         crash::point(crash::Window::Relay1);
-        if !self.mark(lease.lease, &sorted).await? {
+        // Asked again: publishing may have taken longer than the lease lasts.
+        let Some(lease) = self.lead(held).await? else {
+            return Ok(Turn::Standby);
+        };
+        if !self.mark(lease, &sorted).await? {
             *held = None;
             self.witness.saw(&Sight::RelayLeads(false));
             return Ok(Turn::Standby);
         }
-        if !sorted.stored.is_empty() {
-            let duplicates = sorted
-                .stored
-                .iter()
-                .filter(|row| row.stored.duplicate)
-                .count();
-            let (rows, took) = (sorted.stored.len(), begun.elapsed());
-            self.witness.saw(&Sight::Published {
-                rows,
-                duplicates,
-                took,
-            });
-        }
+        self.report(&sorted, begun);
         Ok(match &sorted.unknown {
-            Some(reason) => self.blocked(reason),
+            Some(reason) => {
+                self.blocked(reason);
+                let moved = !(sorted.stored.is_empty() && sorted.aside.is_empty());
+                Turn::Blocked { moved }
+            }
             None => Turn::Moved { full },
         })
     }
 
+    fn report(&self, sorted: &Sorted, begun: Instant) {
+        if sorted.stored.is_empty() {
+            return;
+        }
+        let is_duplicate = |row: &&PublishedRow| row.stored.duplicate;
+        self.witness.saw(&Sight::Published {
+            rows: sorted.stored.len(),
+            duplicates: sorted.stored.iter().filter(is_duplicate).count(),
+            took: begun.elapsed(),
+        });
+    }
+
     /// The lease: held, renewed or taken. `None`: another relay has it.
-    async fn lead(&self, held: &mut Option<Held>) -> Result<Option<Held>, Fault> {
+    async fn lead(&self, held: &mut Option<Held>) -> Result<Option<Lease>, Fault> {
         let asked_at = Instant::now();
         if let Some(held) = held
             && asked_at < held.renew_at
         {
-            return Ok(Some(*held));
+            return Ok(Some(held.lease));
         }
         let term = self.config.lease_term;
-        let lease = self.outbox.lease(&self.config.holder, term).await?;
-        let next = lease.map(|lease| Held {
-            lease,
-            // Counted from before the request, so that we never believe longer than
-            // the database does.
-            renew_at: asked_at + term / 3,
-            ends_at: asked_at + term,
-        });
+        let asked = self.outbox.lease(&self.config.holder, term).await;
+        let next = match asked {
+            Ok(lease) => lease.map(|lease| Held {
+                lease,
+                // Counted from before the request, so that we never believe longer than
+                // the database does.
+                renew_at: asked_at + term / 3,
+                ends_at: asked_at + term,
+            }),
+            Err(fault) => {
+                if held.is_some_and(|held| held.ends_at <= Instant::now()) {
+                    *held = None;
+                    self.witness.saw(&Sight::RelayLeads(false));
+                }
+                return Err(fault);
+            }
+        };
         if next.is_some() != held.is_some() {
             self.witness.saw(&Sight::RelayLeads(next.is_some()));
         }
         *held = next;
-        Ok(next)
+        Ok(next.map(|held| held.lease))
+    }
+
+    /// Publishes, and keeps the lease meanwhile: a slow stream must not make
+    /// relays take turns at publishing the same rows.
+    async fn publish_in_charge(&self, rows: &[qx_events::Row], held: &mut Option<Held>) -> Sorted {
+        tokio::select! {
+            biased; // What is published needs no more lease than the mark asks for.
+            sorted = self.publish(rows) => sorted,
+            () = self.keep(held) => std::future::pending().await,
+        }
+    }
+
+    /// Renews the lease until it is lost.
+    async fn keep(&self, held: &mut Option<Held>) {
+        let mut backoff = Backoff::default();
+        while let Some(now) = held {
+            tokio::time::sleep_until(now.renew_at).await;
+            match self.lead(held).await {
+                Ok(_) => backoff.reset(),
+                Err(_unreachable) => tokio::time::sleep(backoff.pause()).await,
+            }
+        }
     }
 
     async fn publish(&self, rows: &[qx_events::Row]) -> Sorted {
@@ -246,9 +291,8 @@ impl Relay {
         Ok(true)
     }
 
-    fn blocked(&self, reason: &str) -> Turn {
+    fn blocked(&self, reason: &str) {
         self.witness.saw(&Sight::RelayBlocked { reason });
-        Turn::Blocked
     }
 
     /// Deletes old published rows; returns when to come again.
@@ -266,4 +310,16 @@ impl Relay {
             }
         }
     }
+}
+
+/// Waits for the pause, but not past the time to renew the lease.
+async fn rest(pause: Duration, held: Option<Held>) {
+    if pause.is_zero() {
+        // A timer would wait for its next tick.
+        return tokio::task::yield_now().await;
+    }
+    let now = Instant::now();
+    let due = now + pause;
+    let renew_at = held.map(|held| held.renew_at).filter(|at| *at > now);
+    tokio::time::sleep_until(renew_at.map_or(due, |at| at.min(due))).await;
 }

@@ -4,17 +4,21 @@
 //! delivery: the letter is removed in the commit of its effects. It is one
 //! attempt; if that fails the letter stays, with the new reason.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use qx_events::ports::DeadLetters;
 use qx_events::{
-    DeadLetter, DeadReason, DeadReasonKind, Envelope, Fault, LetterFilter, Resolution,
+    ComponentName, DeadLetter, DeadReason, DeadReasonKind, Digest, Envelope, Fault, LetterFilter,
+    Resolution,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::dispatcher::{Conclusion, Dispatcher, Task};
+use crate::grace::within_grace;
 use crate::witness::Sight;
 
 /// How often requests are looked for: a person waits for the answer.
@@ -41,9 +45,14 @@ impl Replay {
     pub async fn run(self, stop: CancellationToken) {
         let mut backoff = Backoff::default();
         loop {
-            let pause = match self.pass().await {
-                Ok(0) => POLL,
-                Ok(_) => Duration::ZERO,
+            let Some(passed) = within_grace(&stop, self.pass(&stop)).await else {
+                return;
+            };
+            let pause = match passed {
+                Ok(taken) => {
+                    backoff.reset();
+                    if taken == 0 { POLL } else { Duration::ZERO }
+                }
                 Err(fault) => {
                     tracing::debug!(error = fault.chain(), "dead letters cannot be read for now");
                     backoff.pause()
@@ -57,39 +66,50 @@ impl Replay {
         }
     }
 
-    /// Takes some requests and serves them; returns how many.
-    async fn pass(&self) -> Result<usize, Fault> {
+    /// Takes some requests and serves them, those of one component in their order
+    /// and those of several side by side; returns how many.
+    async fn pass(&self, stop: &CancellationToken) -> Result<usize, Fault> {
         let letters = self.dead_letters.take_requested(TAKE_MAX).await?;
+        let mut queues: BTreeMap<&ComponentName, Vec<&DeadLetter>> = BTreeMap::new();
         for letter in &letters {
-            self.serve(letter).await?;
+            queues.entry(&letter.component).or_default().push(letter);
         }
+        let queues = queues.into_values().map(async |queue| {
+            for letter in queue {
+                // What is left stays taken, and is handed out again after a while.
+                if stop.is_cancelled() {
+                    return;
+                }
+                self.serve(letter).await;
+            }
+        });
+        join_all(queues).await;
         Ok(letters.len())
     }
 
-    async fn serve(&self, letter: &DeadLetter) -> Result<(), Fault> {
-        let task = match self.task(letter) {
-            Ok(task) => task,
-            Err(reason) => return self.failed(letter, None, &reason).await,
+    async fn serve(&self, letter: &DeadLetter) {
+        let (task, conclusion) = loop {
+            let task = match self.task(letter) {
+                Ok(task) => task,
+                Err(reason) => return self.failed(letter, None, &reason).await,
+            };
+            if let Ok(conclusion) = self.dispatcher.attempt(&task).await {
+                break (task, conclusion);
+            }
         };
         let component = &task.component.name;
         let digest = Some(task.component.digest);
-        match self.dispatcher.attempt(&task).await {
-            Conclusion::Duplicate => {
-                // Handled before, by a delivery that overtook the letter.
-                let only = LetterFilter {
-                    ids: vec![letter.id],
-                    ..LetterFilter::default()
-                };
-                self.dead_letters.drop_letters(&only).await.map(drop)
-            }
+        match conclusion {
+            // Handled before, by a delivery that overtook the letter.
+            Conclusion::Duplicate => self.drop_letter(letter).await,
             Conclusion::Dead(reason) => {
                 self.dispatcher.services().witness.saw(&Sight::Buried {
                     component,
                     event_name: &letter.event_name,
-                    attempts: letter.attempts + 1,
+                    attempts: letter.attempts.saturating_add(1),
                     reason: &reason,
                 });
-                self.failed(letter, digest, &reason).await
+                self.failed(letter, digest, &reason).await;
             }
             Conclusion::Redeliver { .. } => {
                 let text = "overtaken by other commits again and again; retry it later".to_owned();
@@ -97,23 +117,50 @@ impl Replay {
                     kind: DeadReasonKind::Exhausted,
                     text,
                 };
-                self.failed(letter, digest, &reason).await
+                self.failed(letter, digest, &reason).await;
             }
             // Done: removed in the commit. Stopped: the request stays taken, and is handed
             // out again after a while.
-            Conclusion::Done { .. } | Conclusion::Stopped => Ok(()),
+            Conclusion::Done { .. } | Conclusion::Stopped => {}
         }
     }
 
-    async fn failed(
-        &self,
-        letter: &DeadLetter,
-        digest: Option<qx_events::Digest>,
-        reason: &DeadReason,
-    ) -> Result<(), Fault> {
-        self.dead_letters
-            .retry_failed(letter.id, digest, reason)
-            .await
+    async fn drop_letter(&self, letter: &DeadLetter) {
+        let only = LetterFilter {
+            ids: vec![letter.id],
+            ..LetterFilter::default()
+        };
+        let ask = || self.dead_letters.drop_letters(&only);
+        self.insist(letter, ask).await;
+    }
+
+    async fn failed(&self, letter: &DeadLetter, digest: Option<Digest>, reason: &DeadReason) {
+        let ask = || self.dead_letters.retry_failed(letter.id, digest, reason);
+        self.insist(letter, ask).await;
+    }
+
+    /// Waits for the database for as long as it takes, but not for a report that
+    /// it refuses: the letter is still there, and the request is handed out again.
+    async fn insist<T, F>(&self, letter: &DeadLetter, mut ask: impl FnMut() -> F)
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let ask = || {
+            let asked = ask();
+            async {
+                match asked.await {
+                    Err(fault) if !fault.is_transient() => Ok(Some(fault)),
+                    answer => answer.map(|_| None),
+                }
+            }
+        };
+        if let Some(Some(fault)) = self.dispatcher.insist(&letter.component, ask).await {
+            tracing::warn!(
+                letter = %letter.id,
+                error = fault.chain(),
+                "the end of a retry could not be written down"
+            );
+        }
     }
 
     /// What the letter asks for now, or why it cannot be served.
@@ -129,10 +176,10 @@ impl Replay {
         };
         let name = &letter.component;
         let component = self.dispatcher.mediator().component(name).ok_or_else(|| {
-            unserved(format!(
-                "component {name} is not in service; last reason: {}",
-                letter.reason.text
-            ))
+            let unserved_now = format!("component {name} is not in service; last reason: ");
+            let last = &letter.reason.text;
+            let last = last.strip_prefix(&unserved_now).unwrap_or(last);
+            unserved(format!("{unserved_now}{last}"))
         })?;
         match component.export_for(&envelope.event_name, envelope.event_version) {
             Resolution::Bound(export) => Ok(Task {

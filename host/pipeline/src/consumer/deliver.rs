@@ -7,10 +7,11 @@ use qx_events::ports::Delivery;
 use qx_events::{
     Component, DeadLetter, DeadReason, DeadReasonKind, Envelope, Malformed, Resolution, Routes,
 };
+use uuid::Uuid;
 
 use super::{Consumer, Taken};
 use crate::crash;
-use crate::dispatcher::{Conclusion, Task, letter_of};
+use crate::dispatcher::{Burial, Conclusion, Task, letter_of};
 use crate::heartbeat::with_heartbeat;
 use crate::witness::Sight;
 
@@ -21,6 +22,10 @@ const CRASHES_MAX: u32 = 10;
 
 /// Pause before a message comes again whose component is not in service.
 const UNSERVED_PAUSE: Duration = Duration::from_secs(1);
+
+/// Pause before a message comes again whose dead letter the database refuses: it
+/// must not be lost, and must not hold a permit that the others could use.
+const UNBURIED_PAUSE: Duration = Duration::from_mins(1);
 
 /// What is told to the stream in the end.
 enum Reply {
@@ -83,21 +88,28 @@ impl Consumer {
             });
             return Reply::Ack;
         }
-        let routes = self.dispatcher.mediator().routes();
-        let component = routes.get(self.name());
-        match plan(&routes, component, &envelope, delivery.delivered) {
-            Plan::Run(task) => self.run_task(delivery, &task).await,
-            Plan::Pass => Reply::Ack,
-            Plan::Unserved => Reply::Nak(UNSERVED_PAUSE),
-            Plan::Park(reason) => {
-                let letter = self.letter(delivery, Some(&envelope), reason);
-                self.bury(letter).await
+        loop {
+            let routes = self.dispatcher.mediator().routes();
+            let component = routes.get(self.name());
+            match plan(&routes, component, &envelope, delivery.delivered) {
+                Plan::Run(task) => {
+                    if let Ok(conclusion) = self.dispatcher.attempt(&task).await {
+                        return self.reply(delivery, &task, conclusion).await;
+                    }
+                    // Replaced before it began: see what its successor says.
+                }
+                Plan::Pass => return Reply::Ack,
+                Plan::Unserved => return Reply::Nak(UNSERVED_PAUSE),
+                Plan::Park(reason) => {
+                    let letter = self.letter(delivery, Some(&envelope), reason);
+                    return self.bury(letter).await;
+                }
             }
         }
     }
 
-    async fn run_task(&self, delivery: &Delivery, task: &Task) -> Reply {
-        match self.dispatcher.attempt(task).await {
+    async fn reply(&self, delivery: &Delivery, task: &Task, conclusion: Conclusion) -> Reply {
+        match conclusion {
             Conclusion::Done { .. } | Conclusion::Duplicate => {
                 // CRASH WINDOW consumer-1: committed, not yet acknowledged. The message
                 // comes again, and the inbox mark says that it is done.
@@ -124,8 +136,10 @@ impl Consumer {
     }
 
     async fn bury(&self, letter: DeadLetter) -> Reply {
-        if !self.dispatcher.bury(&letter).await {
-            return Reply::Silence;
+        match self.dispatcher.bury(&letter).await {
+            Burial::Written => {}
+            Burial::Refused => return Reply::Nak(UNBURIED_PAUSE),
+            Burial::Stopped => return Reply::Silence,
         }
         // CRASH WINDOW consumer-2: dead letter written, message not yet terminated. It
         // comes again, fails again, and brings the same letter up to date.
@@ -156,7 +170,15 @@ impl Consumer {
             subject: delivery.subject.clone(),
             headers: delivery.headers.clone(),
             body: delivery.body.clone(),
-            attempts: delivery.delivered.saturating_sub(1),
+            attempts: match reason.kind {
+                // Each of these deliveries began a call, none of them ended it.
+                DeadReasonKind::CrashLoop => delivery.delivered.saturating_sub(1),
+                DeadReasonKind::Rejected
+                | DeadReasonKind::Exhausted
+                | DeadReasonKind::UnknownVersion
+                | DeadReasonKind::Malformed
+                | DeadReasonKind::Unsettleable => 0,
+            },
             reason,
             failed_at: self.dispatcher.services().clock.now(),
         }
@@ -195,8 +217,14 @@ fn plan(
             component: Arc::clone(component),
             export,
             envelope: Arc::clone(envelope),
-            attempt: delivered,
-            replayed: None,
+            attempt: delivered.max(1),
+            replayed: letter_before(component, envelope, delivered),
         }),
     }
+}
+
+/// The letter that an earlier delivery of this message may have written before
+/// its termination was lost: an event is handled or dead, not both.
+fn letter_before(component: &Component, envelope: &Envelope, delivered: u32) -> Option<Uuid> {
+    (delivered > 1).then(|| DeadLetter::id_for(&component.name, Some(envelope.event_id), 0))
 }

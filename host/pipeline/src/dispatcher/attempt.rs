@@ -1,12 +1,12 @@
 //! One attempt: call, verdict, commit.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use qx_events::ports::{Invocation, Settled, Settlement};
 use qx_events::{
     Component, DeadReason, DeadReasonKind, Effects, Envelope, ExportIndex, Outcome, Verdict, decide,
 };
+use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -20,17 +20,29 @@ use crate::witness::{Attempt, Sight};
 const CONFLICT_RERUNS_MAX: u32 = 32;
 
 /// One event for one export of one build.
-pub struct Task {
+pub(crate) struct Task {
     /// The build. Held for as long as the attempt lasts.
-    pub component: Arc<Component>,
+    pub(crate) component: Arc<Component>,
     /// Its export.
-    pub export: ExportIndex,
+    pub(crate) export: ExportIndex,
     /// The event.
-    pub envelope: Arc<Envelope>,
+    pub(crate) envelope: Arc<Envelope>,
     /// From 1.
-    pub attempt: u32,
-    /// The dead letter that is retried.
-    pub replayed: Option<Uuid>,
+    pub(crate) attempt: u32,
+    /// The dead letter that goes with the commit, if it is there.
+    pub(crate) replayed: Option<Uuid>,
+}
+
+/// Another build came into service, or this one went out of it, before the
+/// handler was called: ask the routes again.
+#[derive(Debug)]
+pub(crate) struct Superseded;
+
+/// What a call came to.
+enum Called {
+    Outcome(Outcome),
+    Superseded,
+    Stopping,
 }
 
 /// What a commit came to.
@@ -46,8 +58,9 @@ impl Dispatcher {
     /// Calls the handler and commits what it did.
     ///
     /// What the host lacks (the database, say) is waited for and uses up no
-    /// attempt; a call whose reads were overtaken by another commit runs again.
-    pub async fn attempt(&self, task: &Task) -> Conclusion {
+    /// attempt; a call whose reads were overtaken by another commit runs again, on
+    /// the build it began on.
+    pub(crate) async fn attempt(&self, task: &Task) -> Result<Conclusion, Superseded> {
         let envelope = &task.envelope;
         let span = tracing::info_span!(
             target: trace::TARGET,
@@ -73,78 +86,91 @@ impl Dispatcher {
         self.attempt_within(task, context).instrument(span).await
     }
 
-    async fn attempt_within(&self, task: &Task, context: Context) -> Conclusion {
-        let mut turn = None;
-        for _ in 0..CONFLICT_RERUNS_MAX {
-            let begun = Instant::now();
-            let Some(outcome) = self.call(task, &context).await else {
-                return Conclusion::Stopped;
-            };
-            let word = outcome.as_str();
-            let span = tracing::Span::current();
-            span.record("qx.outcome", word);
-            let policy = &task.component.settings.retry;
-            let verdict = decide(&outcome, task.attempt, policy, fastrand::f64());
-            let attempt = Attempt {
-                component: &task.component.name,
-                digest: task.component.digest,
-                envelope: &task.envelope,
-                number: task.attempt,
-                took: begun.elapsed(),
-            };
-            match (verdict, outcome) {
-                (Verdict::Settle, Outcome::Done(effects)) => {
-                    let emitted = effects.emitted.len();
-                    match self.commit(task, effects).await {
-                        Committed::Done => {
-                            let took = begun.elapsed();
-                            self.saw(&Sight::Done {
-                                attempt: Attempt { took, ..attempt },
-                                emitted,
-                            });
-                            return Conclusion::Done { emitted };
-                        }
-                        Committed::Duplicate => {
-                            let (component, envelope) = (attempt.component, attempt.envelope);
-                            self.saw(&Sight::Duplicate {
-                                component,
-                                envelope,
-                            });
-                            return Conclusion::Duplicate;
-                        }
-                        Committed::Overtaken => {}
-                        Committed::Refused(reason) => return Conclusion::Dead(reason),
-                        Committed::Stopped => return Conclusion::Stopped,
-                    }
-                }
-                (Verdict::Settle, other) => return unreachable_settle(&other),
-                (Verdict::Redeliver { after }, outcome) => {
-                    span.record("error.type", word);
-                    let reason = &reason_of(&outcome);
-                    self.saw(&Sight::Redelivered {
-                        attempt,
-                        after,
-                        outcome: word,
-                        reason,
-                    });
-                    return Conclusion::Redeliver { after };
-                }
-                (Verdict::DeadLetter(reason), _) => {
-                    span.record("error.type", word);
-                    return Conclusion::Dead(reason);
-                }
+    async fn attempt_within(
+        &self,
+        task: &Task,
+        context: Context,
+    ) -> Result<Conclusion, Superseded> {
+        let name = &task.component.name;
+        let mut turn = self.turns.first(name).await;
+        for rerun in 0..=CONFLICT_RERUNS_MAX {
+            if rerun > 0 {
+                turn = self.turns.again(name, rerun, turn).await;
             }
-            if turn.is_none() {
-                turn = self.turns.take(&task.component.name).await;
+            let begun = Instant::now();
+            let outcome = match self.call(task, &context, rerun).await {
+                Called::Outcome(outcome) => outcome,
+                Called::Superseded => return Err(Superseded),
+                Called::Stopping => return Ok(Conclusion::Stopped),
+            };
+            if let Some(conclusion) = self.conclude(task, outcome, begun).await {
+                return Ok(conclusion);
             }
         }
-        let pause = task.component.settings.retry.pause(1, fastrand::f64());
-        Conclusion::Redeliver { after: pause }
+        let after = task.component.settings.retry.pause(1, fastrand::f64());
+        self.saw(&Sight::Redelivered {
+            attempt: attempt_of(task, Instant::now()),
+            after,
+            outcome: "conflict",
+            reason: "overtaken by other commits again and again",
+        });
+        Ok(Conclusion::Redeliver { after })
+    }
+
+    /// What an outcome comes to. `None`: its reads were overtaken, nothing is
+    /// committed, and it is to be called again.
+    async fn conclude(&self, task: &Task, outcome: Outcome, begun: Instant) -> Option<Conclusion> {
+        let word = outcome.as_str();
+        let span = tracing::Span::current();
+        span.record("qx.outcome", word);
+        let policy = &task.component.settings.retry;
+        let verdict = decide(&outcome, task.attempt, policy, fastrand::f64());
+        Some(match (verdict, outcome) {
+            (Verdict::Settle, Outcome::Done(effects)) => {
+                return self.settle(task, effects, begun).await;
+            }
+            (Verdict::Settle, other) => unreachable_settle(&other),
+            (Verdict::Redeliver { after }, outcome) => {
+                span.record("error.type", word);
+                self.saw(&Sight::Redelivered {
+                    attempt: attempt_of(task, begun),
+                    after,
+                    outcome: word,
+                    reason: &reason_of(&outcome),
+                });
+                Conclusion::Redeliver { after }
+            }
+            (Verdict::DeadLetter(reason), _) => {
+                span.record("error.type", word);
+                Conclusion::Dead(reason)
+            }
+        })
+    }
+
+    async fn settle(&self, task: &Task, effects: Effects, begun: Instant) -> Option<Conclusion> {
+        let emitted = effects.emitted.len();
+        match self.commit(task, effects).await {
+            Committed::Done => {
+                let attempt = attempt_of(task, begun);
+                self.saw(&Sight::Done { attempt, emitted });
+                Some(Conclusion::Done { emitted })
+            }
+            Committed::Duplicate => {
+                self.saw(&Sight::Duplicate {
+                    component: &task.component.name,
+                    envelope: &task.envelope,
+                });
+                Some(Conclusion::Duplicate)
+            }
+            Committed::Overtaken => None,
+            Committed::Refused(reason) => Some(Conclusion::Dead(reason)),
+            Committed::Stopped => Some(Conclusion::Stopped),
+        }
     }
 
     /// Calls, and calls again while it is the host that cannot serve the call.
-    /// `None`: the host is stopping.
-    async fn call(&self, task: &Task, context: &Context) -> Option<Outcome> {
+    /// What has not begun yet does not begin on a build that is out of service.
+    async fn call(&self, task: &Task, context: &Context, rerun: u32) -> Called {
         let services = self.services();
         let component = &task.component.name;
         let mut backoff = Backoff::default();
@@ -160,17 +186,20 @@ impl Dispatcher {
                 }),
             };
             let outcome = {
-                let _permit = self.calls.acquire().await.ok()?;
+                let _permit = self.calls.acquire().await;
+                if rerun == 0 && !services.mediator.serves(&task.component) {
+                    return Called::Superseded;
+                }
                 task.component.handler.call(task.export, invocation).await
             };
             let Outcome::HostFault(fault) = &outcome else {
                 if backoff.is_failing() {
                     self.saw(&Sight::Resumed { component });
                 }
-                return Some(outcome);
+                return Called::Outcome(outcome);
             };
             if !self.hold(component, fault, &mut backoff).await {
-                return None;
+                return Called::Stopping;
             }
         }
     }
@@ -191,15 +220,14 @@ impl Dispatcher {
         let mut unknown = false;
         loop {
             match services.settler.settle(settlement.clone()).await {
-                Ok(Settled::Committed) => {
+                Ok(Settled::Duplicate) if !unknown => return Committed::Duplicate,
+                // Duplicate: an earlier try whose answer was lost has committed after all.
+                Ok(Settled::Committed | Settled::Duplicate) => {
                     if emits {
                         services.nudge.notify_one();
                     }
                     return Committed::Done;
                 }
-                // An earlier try whose answer was lost has committed after all.
-                Ok(Settled::Duplicate) if unknown => return Committed::Done,
-                Ok(Settled::Duplicate) => return Committed::Duplicate,
                 Ok(Settled::Conflict) => return Committed::Overtaken,
                 Err(fault) if fault.is_transient() => {
                     unknown = true;
@@ -219,6 +247,17 @@ impl Dispatcher {
 
     fn saw(&self, sight: &Sight<'_>) {
         self.services().witness.saw(sight);
+    }
+}
+
+/// What a witness is told of a call that began then.
+fn attempt_of(task: &Task, begun: Instant) -> Attempt<'_> {
+    Attempt {
+        component: &task.component.name,
+        digest: task.component.digest,
+        envelope: &task.envelope,
+        number: task.attempt,
+        took: begun.elapsed(),
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) struct Pace {
     standby: Duration,
     pause: Duration,
     backoff: Backoff,
+    nudgeable: bool,
 }
 
 impl Pace {
@@ -28,6 +29,7 @@ impl Pace {
             standby,
             pause: Duration::ZERO,
             backoff: Backoff::default(),
+            nudgeable: true,
         }
     }
 
@@ -36,22 +38,24 @@ impl Pace {
         self.pause
     }
 
-    /// Whether a nudge may cut the pause short: not when the stream is down.
+    /// Whether a nudge may cut the pause short: not while the stream is down, nor
+    /// while the rows are another relay's business.
     pub(super) fn may_be_nudged(&self) -> bool {
-        !self.backoff.is_failing()
+        self.nudgeable
     }
 
     /// Learns from a pass.
     pub(super) fn after(&mut self, turn: Turn) {
-        if turn != Turn::Blocked {
+        if turn != (Turn::Blocked { moved: false }) {
             self.backoff.reset();
         }
+        self.nudgeable = matches!(turn, Turn::Moved { .. } | Turn::Quiet);
         self.pause = match turn {
             Turn::Moved { full: true } => Duration::ZERO,
             Turn::Moved { full: false } => BUSY.min(self.longest),
             Turn::Quiet => (self.pause * 2).clamp(BUSY, self.longest.max(BUSY)),
             Turn::Standby => self.standby,
-            Turn::Blocked => self.backoff.pause(),
+            Turn::Blocked { .. } => self.backoff.pause(),
         };
     }
 }
@@ -88,9 +92,20 @@ mod tests {
     #[test]
     fn a_nudge_does_not_cut_a_backoff_short() {
         let mut pace = pace();
-        pace.after(Turn::Blocked);
+        pace.after(Turn::Blocked { moved: false });
         assert!(!pace.may_be_nudged());
         pace.after(Turn::Quiet);
         assert!(pace.may_be_nudged());
+        pace.after(Turn::Standby);
+        assert!(!pace.may_be_nudged());
+    }
+
+    #[test]
+    fn a_pass_that_moved_something_does_not_lengthen_the_pause() {
+        let mut pace = pace();
+        for _ in 0..20 {
+            pace.after(Turn::Blocked { moved: true });
+        }
+        assert!(pace.pause() <= Duration::from_millis(50));
     }
 }
