@@ -156,7 +156,7 @@ advise() { # usage: advise POSTGRES_OK NATS_OK
       printf '\n  elsewhere: install these by other means, so that '
       [ "$1" = yes ] || printf 'initdb and postgres are in PATH'
       [ "$1" = yes ] || [ "$2" = yes ] || printf ' and '
-      [ "$2" = yes ] || printf '`python3 -m pip` works'
+      [ "$2" = yes ] || printf 'python3 has pip'
       printf ', then run %s again\n' "$0"
     fi
     if [ "$2" != yes ]; then

@@ -8,6 +8,8 @@ mod connecting;
 #[cfg(test)]
 mod consuming;
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod making_the_stream;
 #[cfg(test)]
 mod outages;
