@@ -1,0 +1,179 @@
+//! Every metric there is: its name, kind, unit, labels, and the sentence that an
+//! operator reads. `docs/metrics.md` is this table.
+//!
+//! Labels have few values: components, and words of our own. Never a tenant, a
+//! subject or an id.
+
+/// One metric.
+#[derive(Debug)]
+pub(super) struct Metric {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) unit: &'static str,
+    pub(super) labels: &'static [&'static str],
+    pub(super) doc: &'static str,
+}
+
+/// How its values behave.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Kind {
+    /// Grows while the process lives.
+    Counter,
+    /// The value now.
+    Gauge,
+    /// Observations, in these buckets.
+    Histogram(&'static [f64]),
+}
+
+impl Kind {
+    #[cfg(test)]
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram(_) => "histogram",
+        }
+    }
+}
+
+/// Seconds. From a call that does little to the longest timeout one would set; the
+/// upper half are the boundaries of OpenTelemetry's messaging conventions.
+const SECONDS: &[f64] = &[
+    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    10.0,
+];
+
+macro_rules! metrics {
+    ($($id:ident = $kind:expr, $name:literal, $unit:literal, [$($label:literal),*], $doc:literal;)*) => {
+        $(pub(super) static $id: Metric = Metric {
+            name: $name, kind: $kind, unit: $unit, labels: &[$($label),*], doc: $doc,
+        };)*
+        /// All of them, in the order of the reference.
+        pub(super) static ALL: &[&Metric] = &[$(&$id),*];
+    };
+}
+
+metrics! {
+    BUILD_INFO = Kind::Gauge, "qx_build_info", "", ["version"],
+        "Always 1; the label says which version of the host this is.";
+
+    OUTBOX_PENDING = Kind::Gauge, "qx_outbox_pending", "rows", [],
+        "Rows that wait to be published.";
+    OUTBOX_OLDEST = Kind::Gauge, "qx_outbox_oldest_pending_seconds", "seconds", [],
+        "Age of the oldest row that waits; 0 when none does.";
+    OUTBOX_KEPT = Kind::Gauge, "qx_outbox_published_kept", "rows", [],
+        "Published rows that are still kept, until their retention is over.";
+    OUTBOX_FAILED = Kind::Gauge, "qx_outbox_failed", "rows", [],
+        "Rows set aside because they can never be published.";
+
+    RELAY_LEADS = Kind::Gauge, "qx_relay_leads", "", [],
+        "1 while this process is the relay in charge of the outbox, else 0.";
+    RELAY_PUBLISHED = Kind::Counter, "qx_relay_published_total", "rows", [],
+        "Rows whose message the stream has stored.";
+    RELAY_DUPLICATES = Kind::Counter, "qx_relay_duplicates_total", "rows", [],
+        "Of them, rows whose message the stream had already: a pass that was repeated.";
+    RELAY_SET_ASIDE = Kind::Counter, "qx_relay_set_aside_total", "rows", [],
+        "Rows set aside because they can never be published.";
+    RELAY_BLOCKED = Kind::Counter, "qx_relay_blocked_total", "passes", [],
+        "Passes that could not publish because the stream or the database did not answer.";
+    RELAY_PASS = Kind::Histogram(SECONDS), "qx_relay_pass_duration_seconds", "seconds", [],
+        "One pass of the relay that published something, from the read to the mark.";
+
+    COMPONENTS = Kind::Gauge, "qx_components", "components", ["state"],
+        "Components in the catalog, by state.";
+    LAG = Kind::Gauge, "qx_component_lag", "messages", ["component"],
+        "Messages on the stream that the component has not been given yet.";
+    IN_FLIGHT = Kind::Gauge, "qx_component_in_flight", "messages", ["component"],
+        "Messages given to the component and not settled yet.";
+    HELD = Kind::Gauge, "qx_component_held", "", ["component"],
+        "1 while the component waits for something that does not answer, else 0.";
+    HOLDS = Kind::Counter, "qx_component_holds_total", "times", ["component"],
+        "Times that something the component needs did not answer, repeats included.";
+
+    ATTEMPTS = Kind::Counter, "qx_attempts_total", "attempts", ["component", "outcome"],
+        "Attempts by outcome: `done`; `retry`, `trap`, `deadline`, `memory` or `host_calls` when the event comes again; `rejected`, `exhausted` (the last attempt failed) or `unsettleable` when it became a dead letter.";
+    ATTEMPT = Kind::Histogram(SECONDS), "qx_attempt_duration_seconds", "seconds", ["component"],
+        "One attempt, from the call to the commit; those that became dead letters are not in it.";
+    DUPLICATES = Kind::Counter, "qx_duplicates_total", "deliveries", ["component"],
+        "Deliveries of an event that the component had handled before.";
+    EMITTED = Kind::Counter, "qx_emitted_events_total", "events", ["component"],
+        "Events that left with a commit.";
+    DEAD_LETTERS = Kind::Counter, "qx_dead_letters_total", "letters", ["component", "reason"],
+        "Dead letters written or brought up to date, by the class of their reason.";
+    DEAD_LETTERS_KEPT = Kind::Gauge, "qx_dead_letters_kept", "letters", [],
+        "Dead letters that wait for a person.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "| Metric | Kind | Unit | Labels | Meaning |\n|---|---|---|---|---|\n";
+
+    fn table() -> String {
+        let row = |metric: &&Metric| {
+            let labels: Vec<String> = metric
+                .labels
+                .iter()
+                .map(|label| format!("`{label}`"))
+                .collect();
+            let (name, kind, unit) = (metric.name, metric.kind.as_str(), metric.unit);
+            format!(
+                "| `{name}` | {kind} | {unit} | {} | {} |\n",
+                labels.join(", "),
+                metric.doc
+            )
+        };
+        ALL.iter()
+            .fold(HEADER.to_owned(), |table, metric| table + &row(metric))
+    }
+
+    #[test]
+    fn the_reference_lists_exactly_these_metrics() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        let table = table();
+        assert!(
+            written.contains(&table),
+            "docs/metrics.md must hold this table:\n{table}"
+        );
+        let rows = written
+            .lines()
+            .filter(|line| line.starts_with("| `qx_"))
+            .count();
+        assert_eq!(
+            rows,
+            ALL.len(),
+            "docs/metrics.md has rows that no metric stands behind"
+        );
+    }
+
+    #[test]
+    fn names_follow_the_conventions_of_prometheus() {
+        for metric in ALL {
+            let name = metric.name;
+            assert!(name.starts_with("qx_"), "{name}");
+            assert_eq!(
+                metric.kind == Kind::Counter,
+                name.ends_with("_total"),
+                "{name}"
+            );
+            assert_eq!(
+                metric.unit == "seconds",
+                name.ends_with("_seconds"),
+                "{name}"
+            );
+            assert_eq!(
+                ALL.iter().filter(|other| other.name == name).count(),
+                1,
+                "{name}"
+            );
+            for label in metric.labels {
+                assert!(
+                    ["component", "outcome", "reason", "state", "version"].contains(label),
+                    "{name}"
+                );
+            }
+        }
+    }
+}
