@@ -128,6 +128,16 @@ pub enum StoreError {
         source: std::io::Error,
     },
 
+    /// The stream's file was opened, and a question was not answered.
+    #[error("embedded stream {} cannot be used; if its file is damaged, move it away", path.display())]
+    StreamUnusable {
+        /// The stream's file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: qx_events::Fault,
+    },
+
     /// The server was there, and a question was not answered.
     #[error("PostgreSQL at {server} could not be checked")]
     Unchecked {

@@ -11,11 +11,16 @@ mod letter;
 mod migrate;
 mod postgres;
 pub mod producer;
+mod record;
 mod settlement;
 mod sqlite;
 mod store;
+mod stream;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use error::StoreError;
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 pub use store::{IfMissing, Store, StoreConfig};
+pub use stream::{ConsumerStatus, EmbeddedStream, StreamConfig, StreamStatus};

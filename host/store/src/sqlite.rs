@@ -9,7 +9,6 @@ mod dead_letters;
 mod ledger;
 mod outbox;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use qx_events::Fault;
@@ -18,7 +17,7 @@ use sqlx::{Connection, Sqlite as Driver, Transaction};
 
 use crate::fault::{self, NoAnswer};
 
-pub(crate) use connect::{Opened, open};
+pub(crate) use connect::open;
 
 /// Longest that a call may take. A healthy one takes milliseconds; the rest is
 /// for a disk that is busy and for another process that holds the file.
@@ -50,7 +49,6 @@ pub struct Sqlite {
 /// A database file: the writer and the readers.
 #[derive(Debug, Clone)]
 pub(crate) struct File {
-    pub(crate) path: PathBuf,
     writer: SqlitePool,
     readers: SqlitePool,
 }

@@ -26,9 +26,6 @@ const ACQUIRE_TIME_MAX: Duration = Duration::from_secs(15);
 /// only compete for the disk.
 const READERS_MAX: u32 = 4;
 
-/// An opened file, not yet known to be migrated.
-pub(crate) type Opened = Result<File, StoreError>;
-
 impl Sqlite {
     /// Opens the file of a `sqlite://` URL.
     pub(crate) async fn connect(config: &StoreConfig) -> Result<Self, StoreError> {
@@ -63,7 +60,7 @@ impl Sqlite {
 }
 
 /// Opens a file, and finds out why it cannot be.
-pub(crate) async fn open(path: &Path, if_missing: IfMissing) -> Opened {
+pub(crate) async fn open(path: &Path, if_missing: IfMissing) -> Result<File, StoreError> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
@@ -97,11 +94,7 @@ pub(crate) async fn open(path: &Path, if_missing: IfMissing) -> Opened {
         .await
         .map_err(|error| unusable(path.to_path_buf(), error))?;
     let readers = pool(READERS_MAX).connect_lazy_with(options.pragma("query_only", "on"));
-    Ok(File {
-        path: path.to_path_buf(),
-        writer,
-        readers,
-    })
+    Ok(File { writer, readers })
 }
 
 /// Takes the write lock and lets go: a file without the right to write opens

@@ -148,7 +148,7 @@ impl Outbox for Sqlite {
 
     async fn clean_up(&self, retention: Duration, limit: u32) -> Result<u64, Fault> {
         // 1,000 years: a time minus this is still one.
-        const FOREVER: Duration = Duration::from_secs(31_556_952_000);
+        const FOREVER: Duration = Duration::from_hours(24 * 365 * 1000);
         let age = format!("-{} seconds", retention.min(FOREVER).as_secs_f64());
         self.file
             .write("delete old published rows", async |conn| {

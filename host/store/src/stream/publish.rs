@@ -1,0 +1,105 @@
+//! The sending side: all messages of a call in one transaction.
+
+use async_trait::async_trait;
+use qx_events::ports::{Published, Publisher, StoredAt};
+use qx_events::wire::Outgoing;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteConnection;
+
+use super::{Durable, EmbeddedStream, Shared, lock};
+use crate::sqlite::now_ms;
+
+/// Largest body: what a NATS server takes by default, so that growing into one
+/// brings no surprise.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+const STORE: &str = concat!(
+    "INSERT INTO qx_stream_messages (message_id, event_name, stored_at, headers, body)
+     VALUES (?1, ?2, ",
+    now_ms!(),
+    ", ?3, ?4)
+     ON CONFLICT (message_id) DO NOTHING RETURNING seq"
+);
+
+const FIND: &str = "SELECT seq FROM qx_stream_messages WHERE message_id = ?1";
+
+#[async_trait]
+impl Publisher for EmbeddedStream {
+    async fn publish(&self, messages: &[Outgoing]) -> Vec<Published> {
+        let shared = &self.shared;
+        let stored = shared.write(Durable::Now, "store messages", async |conn| {
+            let mut answers = Vec::with_capacity(messages.len());
+            for message in messages {
+                answers.push(match refusal(message) {
+                    Some(why) => Published::Refused(why),
+                    None => Published::Stored(store(conn, &shared.name, message).await?),
+                });
+            }
+            Ok(answers)
+        });
+        match stored.await {
+            Ok(answers) => {
+                shared.wake_for(messages);
+                answers
+            }
+            // One answer for all: the transaction is one.
+            Err(fault) => messages
+                .iter()
+                .map(|message| match refusal(message) {
+                    Some(why) => Published::Refused(why),
+                    None => Published::Unknown(fault.chain()),
+                })
+                .collect(),
+        }
+    }
+}
+
+fn refusal(message: &Outgoing) -> Option<String> {
+    let bytes = message.body.len();
+    (bytes > BODY_BYTES_MAX)
+        .then(|| format!("body has {bytes} bytes, and {BODY_BYTES_MAX} are the most"))
+}
+
+async fn store(
+    conn: &mut SqliteConnection,
+    stream: &str,
+    message: &Outgoing,
+) -> Result<StoredAt, sqlx::Error> {
+    let id = message.message_id.to_string();
+    let headers = serde_json::to_string(&message.headers.0);
+    let query = sqlx::query(STORE)
+        .bind(&id)
+        .bind(message.event_name.as_str());
+    let query = query.bind(headers.map_err(|error| sqlx::Error::Encode(Box::new(error)))?);
+    let new = query
+        .bind(message.body.as_ref())
+        .fetch_optional(&mut *conn)
+        .await?;
+    let (row, duplicate) = match new {
+        Some(row) => (row, false),
+        None => (sqlx::query(FIND).bind(&id).fetch_one(conn).await?, true),
+    };
+    let sequence: i64 = row.try_get(0)?;
+    Ok(StoredAt {
+        stream: stream.to_owned(),
+        sequence: sequence.cast_unsigned(),
+        duplicate,
+    })
+}
+
+impl Shared {
+    /// Wakes the consumers that want one of these.
+    fn wake_for(&self, messages: &[Outgoing]) {
+        for consumer in lock(&self.consumers).values() {
+            let patterns = consumer.settings().patterns;
+            let wanted = messages.iter().any(|message| {
+                patterns
+                    .iter()
+                    .any(|pattern| pattern.matches(&message.event_name))
+            });
+            if wanted {
+                consumer.woken.notify_waiters();
+            }
+        }
+    }
+}

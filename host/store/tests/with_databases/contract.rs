@@ -1,0 +1,68 @@
+//! The contracts of outbox, ledger and dead letters, kept by each adapter: the
+//! same promises on SQLite, on PostgreSQL, and on PostgreSQL as behind a pooler.
+
+mod dead_letters;
+mod ledger;
+mod outbox;
+mod races;
+
+macro_rules! contract {
+    ($($part:ident::$promise:ident),+ $(,)?) => {
+        contract! { sqlite: $($part::$promise),+ }
+        contract! { postgres: $($part::$promise),+ }
+        contract! { pooled: $($part::$promise),+ }
+    };
+    ($database:ident: $($part:ident::$promise:ident),+) => {
+        mod $database {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    let world = crate::world::World::$database().await;
+                    super::$part::$promise(&world).await;
+                }
+            )+
+        }
+    };
+}
+
+contract! {
+    outbox::a_recorded_row_waits_with_everything_its_producer_gave,
+    outbox::rows_wait_in_the_order_in_which_they_were_recorded,
+    outbox::a_rolled_back_row_is_never_seen,
+    outbox::an_envelope_goes_out_as_json_allows,
+    outbox::one_holder_has_the_lease_until_its_term_ends,
+    outbox::a_released_lease_can_be_taken_at_once,
+    outbox::marked_rows_wait_no_longer_and_know_where_they_are,
+    outbox::a_holder_that_lost_the_lease_changes_nothing,
+    outbox::a_row_that_is_marked_stays_as_it_is,
+    outbox::a_row_set_aside_is_visible_and_read_no_more,
+    outbox::nothing_is_given_up_for_its_attempts,
+    outbox::only_old_published_rows_are_cleaned_up,
+    outbox::status_counts_what_is_there,
+    ledger::an_event_is_handled_once,
+    ledger::the_same_event_twice_in_a_group_is_a_duplicate,
+    ledger::state_is_kept_apart_by_component_and_tenant,
+    ledger::a_stale_read_is_a_conflict_and_leaves_nothing,
+    ledger::a_read_of_what_the_group_has_written_is_a_conflict,
+    ledger::a_duplicate_in_the_group_writes_nothing_that_others_could_read,
+    ledger::a_key_found_absent_must_still_be_absent,
+    ledger::a_key_made_again_does_not_match_its_old_version,
+    ledger::blind_writes_always_succeed,
+    ledger::emitted_events_leave_in_their_order,
+    ledger::a_replayed_letter_goes_with_the_commit_only,
+    ledger::what_the_database_refuses_is_permanent_and_commits_nothing,
+    races::counting_by_many_at_once_loses_nothing,
+    races::an_absent_key_is_made_by_one_of_many,
+    races::one_of_two_keys_found_absent_is_made,
+    races::the_same_event_by_many_at_once_commits_once,
+    races::a_lease_goes_to_one_of_many,
+    dead_letters::a_letter_comes_back_as_it_was_written,
+    dead_letters::any_bytes_at_all_can_be_a_letter,
+    dead_letters::a_letter_written_twice_is_one_letter_brought_up_to_date,
+    dead_letters::letters_are_listed_newest_first_and_by_filter,
+    dead_letters::a_requested_letter_is_handed_out_once_for_each_request,
+    dead_letters::a_request_that_a_dead_host_took_is_handed_out_again,
+    dead_letters::a_request_during_a_retry_is_not_lost,
+    dead_letters::a_failed_retry_is_one_more_attempt,
+    dead_letters::only_the_letters_that_are_meant_are_dropped,
+}
