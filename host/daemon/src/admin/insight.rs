@@ -1,0 +1,80 @@
+//! What the admin pages ask of the host, and the shapes of the answers.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+/// The host, as the admin pages see it.
+#[async_trait]
+pub trait Insight: Send + Sync {
+    /// Every place of the catalog.
+    async fn handlers(&self) -> Vec<HandlerView>;
+
+    /// Whether the host can do its work now.
+    async fn readiness(&self) -> Readiness;
+}
+
+/// A component as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandlerView {
+    /// Name of the component, or of a file that can be none.
+    pub component: String,
+    /// SHA-256 of the build in service; none when nothing is.
+    pub digest: Option<String>,
+    /// `serving`, `broken`, or `degraded`: the file is broken and the build before
+    /// it is still in service.
+    pub state: String,
+    /// Patterns it takes.
+    pub events: Vec<String>,
+    /// The versions of each, in the same order.
+    pub versions: Vec<String>,
+    /// Why it is not as it should be.
+    pub reason: Option<String>,
+    /// Since when it is so, ISO 8601.
+    pub since: String,
+}
+
+/// Whether the host can do its work: it can when every check passes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// What was looked at.
+    pub checks: Vec<Check>,
+}
+
+/// One thing that the host needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// For instance `database`.
+    pub name: String,
+    /// Whether it is there.
+    pub ok: bool,
+    /// In words. Never a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl Check {
+    /// It is there.
+    pub fn passed(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ok: true,
+            detail: None,
+        }
+    }
+
+    /// It is not there, and why.
+    pub fn failed(name: &str, detail: impl Into<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            ok: false,
+            detail: Some(detail.into()),
+        }
+    }
+}
+
+impl Readiness {
+    /// Whether every check passes.
+    pub fn is_ready(&self) -> bool {
+        self.checks.iter().all(|check| check.ok)
+    }
+}
