@@ -93,10 +93,13 @@ async fn jetstream_answers(context: &Context, dialer: &Dialer) -> Result<(), Bro
             ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => without(true),
             _ => stream::answered(doing, &cause),
         }),
-        AccountErrorKind::TimedOut | AccountErrorKind::Other => Err(BrokerError::Unanswered {
+        AccountErrorKind::TimedOut => Err(BrokerError::Unanswered {
             doing,
             source: Box::new(error),
         }),
+        // An answer of a shape that the client library does not know, as old servers
+        // give it. If it is anything worse, the stream will say so.
+        AccountErrorKind::Other => Ok(()),
     }
 }
 
@@ -106,11 +109,11 @@ impl Stream for Broker {
         let server = self.inner.server();
         let wanted = Wanted::new(&self.inner.config.subject_prefix, subscription, server);
         let component = subscription.component.as_str();
-        if wanted.filters.len() < subscription.patterns.len() {
+        if !server.has_many_filters() {
             tracing::info!(
                 component,
-                filters = ?wanted.filters,
-                "the consumer's filters are wider than the component's patterns, either because these overlap or because the server knows one filter only; the rest is acknowledged unhandled"
+                filter = ?wanted.filters,
+                "this NATS server knows one filter per consumer: the component is sent every event, and acknowledges what it does not handle; version 2.10 filters"
             );
         }
         let source = NatsSource::open(Arc::clone(&self.inner), wanted, subscription.start).await;

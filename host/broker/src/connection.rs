@@ -40,10 +40,12 @@ pub(crate) struct Dialer {
 #[derive(Debug, Clone)]
 pub(crate) struct Link(watch::Receiver<LinkState>);
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct LinkState {
     up: bool,
     losses: u64,
+    /// Attempts that failed since the last loss.
+    failures: u64,
 }
 
 impl Link {
@@ -204,7 +206,7 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
 fn watched(options: ConnectOptions, servers: String, aloud: bool) -> (ConnectOptions, Link) {
     let (sender, receiver) = watch::channel(LinkState {
         up: true,
-        losses: 0,
+        ..LinkState::default()
     });
     let options = options.event_callback(move |event| {
         let before = *sender.borrow();
@@ -221,21 +223,25 @@ fn note(link: &watch::Sender<LinkState>, event: &Event) {
     match event {
         Event::Connected => link.send_modify(|state| state.up = true),
         Event::Disconnected | Event::Closed => link.send_modify(|state| {
-            state.up = false;
-            state.losses += 1;
+            *state = LinkState {
+                up: false,
+                losses: state.losses + 1,
+                failures: 0,
+            };
         }),
-        Event::LameDuckMode
-        | Event::Draining
-        | Event::SlowConsumer(_)
-        | Event::ServerError(_)
-        | Event::ClientError(_) => {}
+        Event::ClientError(_) => link.send_modify(|state| state.failures += 1),
+        Event::LameDuckMode | Event::Draining | Event::SlowConsumer(_) | Event::ServerError(_) => {}
     }
 }
 
 fn tell(servers: &str, before: LinkState, event: &Event) {
     match event {
         Event::Connected if before.losses == 0 => tracing::info!(servers, "connected to NATS"),
-        Event::Connected => tracing::info!(servers, "connected to NATS again"),
+        Event::Connected => tracing::info!(
+            servers,
+            failed_attempts = before.failures,
+            "connected to NATS again"
+        ),
         Event::Disconnected => {
             tracing::warn!(servers, "connection to NATS lost, reconnecting");
         }
@@ -244,7 +250,10 @@ fn tell(servers: &str, before: LinkState, event: &Event) {
             tracing::warn!(servers, "messages of NATS were not taken in time");
         }
         Event::ServerError(error) => tracing::warn!(servers, %error, "error from NATS"),
-        // One for each attempt: of interest only to somebody who looks for it.
+        // The first of an outage says why; the others come every few seconds.
+        Event::ClientError(error) if before.failures == 0 => {
+            tracing::warn!(servers, %error, "no connection to NATS yet, trying on");
+        }
         Event::ClientError(error) => tracing::debug!(servers, %error, "no connection to NATS yet"),
         Event::Draining | Event::Closed => tracing::debug!(servers, %event, "connection to NATS"),
     }

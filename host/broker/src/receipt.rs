@@ -14,6 +14,8 @@ use qx_events::Fault;
 use qx_events::ports::{Delivery, Receipt};
 use qx_events::wire::Headers;
 
+use crate::server::ServerVersion;
+
 /// Patience with a connection that stands and does not take an answer.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -118,7 +120,12 @@ impl Receipt for NatsReceipt {
     }
 
     async fn term(&self, reason: &str) -> Result<(), Fault> {
-        let payload = Bytes::from(format!("+TERM {}", one_line(reason)));
+        let server = ServerVersion::of(&self.client.server_info());
+        let payload = if server.has_term_reasons() {
+            Bytes::from(format!("+TERM {}", one_line(reason)))
+        } else {
+            Bytes::from_static(b"+TERM")
+        };
         self.answer("terminate a message", payload).await
     }
 }

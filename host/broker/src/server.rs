@@ -30,6 +30,11 @@ impl ServerVersion {
         self >= Self::parse("2.10")
     }
 
+    /// A reason behind a termination. Older ones take it for no answer at all.
+    pub(crate) fn has_term_reasons(self) -> bool {
+        self >= Self::parse("2.11")
+    }
+
     /// Atomic batches of messages.
     pub(crate) fn has_atomic_batches(self) -> bool {
         self >= Self::parse("2.12")
@@ -42,17 +47,18 @@ mod tests {
 
     #[test]
     fn a_version_says_what_its_server_can_do() {
-        for (text, filters, atomic) in [
-            ("2.9.10", false, false),
-            ("2.10.0-beta.1", true, false),
-            ("2.11.3", true, false),
-            ("2.12.0-RC.1", true, true),
-            ("2.15.1", true, true),
-            ("3.0.0", true, true),
-            ("", false, false),
+        for (text, filters, reasons, atomic) in [
+            ("2.9.10", false, false, false),
+            ("2.10.0-beta.1", true, false, false),
+            ("2.11.3", true, true, false),
+            ("2.12.0-RC.1", true, true, true),
+            ("2.15.1", true, true, true),
+            ("3.0.0", true, true, true),
+            ("", false, false, false),
         ] {
             let version = ServerVersion::parse(text);
             assert_eq!(version.has_many_filters(), filters, "{text}");
+            assert_eq!(version.has_term_reasons(), reasons, "{text}");
             assert_eq!(version.has_atomic_batches(), atomic, "{text}");
         }
     }

@@ -28,12 +28,15 @@ const HEARTBEAT_MAX: Duration = Duration::from_secs(10);
 const HEARTBEAT_PULL_MIN: Duration = Duration::from_secs(2);
 /// What an answer may be late on a busy machine.
 const GRACE: Duration = Duration::from_secs(2);
+/// A fetch that is over waits so long for the server to say so. A pull that nobody
+/// reads any more would take messages away for a whole acknowledgement wait.
+const END_GRACE: Duration = Duration::from_millis(100);
 /// A message waits so long for those right behind it.
 const LINGER: Duration = Duration::from_millis(5);
 /// Least time between two pulls that brought nothing: no server makes us spin.
 const EMPTY_PULL_MIN: Duration = Duration::from_millis(20);
 /// The consumer's place is looked up this often: what a lost consumer redelivers.
-const PLACE_EVERY: Duration = Duration::from_secs(5);
+const PLACE_EVERY: Duration = Duration::from_secs(10);
 
 /// A durable consumer that is being read.
 pub(crate) struct NatsSource {
@@ -197,7 +200,12 @@ impl NatsSource {
             return Step::Ended;
         }
         let patience = if self.ready.is_empty() {
-            until
+            // The server's word that a pull is over comes about when it is.
+            if pull.expires <= until + END_GRACE {
+                until + END_GRACE
+            } else {
+                until
+            }
         } else {
             Instant::now() + LINGER
         };
