@@ -1,0 +1,380 @@
+//! The stream and its publisher. Drops a second message with the same id while it
+//! remembers the first, accepts a stale acknowledgement, and confirms some that
+//! it then forgets.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use qx_events::ports::{
+    Delivery, Lag, Published, Publisher, Receipt, Source, StoredAt, Stream, Subscription,
+};
+use qx_events::wire::{Outgoing, subject};
+use qx_events::{ComponentName, EventName, Fault};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::durable::Durable;
+use crate::history::{Effect, History};
+use crate::mischief::{Door, Life, Mischief, Weather};
+
+const PREFIX: &str = "svc";
+
+#[derive(Default)]
+pub(crate) struct Books {
+    pub(crate) messages: Vec<Outgoing>,
+    remembered: HashMap<Uuid, u64>,
+    pub(crate) durables: BTreeMap<ComponentName, Durable>,
+    /// Messages with these ids are never accepted.
+    pub(crate) refused: HashSet<Uuid>,
+    /// Messages with these ids are stored, and never answered for.
+    pub(crate) silent: HashSet<Uuid>,
+    /// Answers to this many of the next messages are lost; they are stored.
+    pub(crate) answers_lost: u32,
+    /// How long the next requests to publish take, each.
+    pub(crate) publish_takes: Vec<Duration>,
+    /// Every source that exists now is broken: it has to be subscribed anew.
+    pub(crate) epoch: u32,
+}
+
+/// The broker, as one process reaches it. Its clones are one.
+#[derive(Clone)]
+pub(crate) struct Broker {
+    pub(crate) door: Door,
+    history: History,
+    books: Arc<Mutex<Books>>,
+    arrived: Arc<Notify>,
+}
+
+impl Broker {
+    pub(crate) fn new(history: &History, mischief: &Arc<Mischief>) -> Self {
+        Self {
+            door: Door::new(Arc::clone(mischief)),
+            history: history.clone(),
+            books: Arc::default(),
+            arrived: Arc::default(),
+        }
+    }
+
+    pub(crate) fn of(&self, life: &Life) -> Self {
+        Self {
+            door: self.door.of(life),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap()
+    }
+
+    /// Every source is broken from now on.
+    pub(crate) fn break_sources(&self) {
+        self.books().epoch += 1;
+        self.arrived.notify_waiters();
+    }
+
+    /// Somebody who is not the relay writes to the stream.
+    pub(crate) fn write(&self, message: Outgoing) {
+        self.books().messages.push(message);
+        self.arrived.notify_waiters();
+    }
+
+    /// The ids on the stream, in order.
+    pub(crate) fn ids(&self) -> Vec<u128> {
+        let books = self.books();
+        books
+            .messages
+            .iter()
+            .map(|m| m.message_id.as_u128())
+            .collect()
+    }
+
+    /// Whether nothing is left to do for anybody.
+    pub(crate) fn is_drained(&self) -> bool {
+        let books = self.books();
+        let stored = books.messages.len() as u64;
+        books
+            .durables
+            .values()
+            .all(|durable| durable.lag(stored) == Lag::default())
+    }
+
+    fn store(&self, message: &Outgoing) -> Published {
+        let mut books = self.books();
+        if books.refused.contains(&message.message_id) {
+            return Published::Refused("too large".to_owned());
+        }
+        if self.door.mischief.strikes() {
+            return Published::Unknown("lost on the way".to_owned());
+        }
+        let known = books.remembered.get(&message.message_id).copied();
+        let sequence = known.unwrap_or(books.messages.len() as u64 + 1);
+        if known.is_none() {
+            books.messages.push(message.clone());
+            // Misbehaves: its window for duplicates is over already.
+            if !self.door.mischief.strikes() {
+                books.remembered.insert(message.message_id, sequence);
+            }
+        }
+        let (event, duplicate) = (message.message_id.as_u128(), known.is_some());
+        self.history.push(Effect::Stored { event, duplicate });
+        if books.silent.contains(&message.message_id) {
+            return Published::Unknown("no answer".to_owned());
+        }
+        if books.answers_lost > 0 {
+            books.answers_lost -= 1;
+            return Published::Unknown("the answer was lost".to_owned());
+        }
+        let stream = "QX".to_owned();
+        Published::Stored(StoredAt {
+            stream,
+            sequence,
+            duplicate,
+        })
+    }
+
+    fn settle(&self, component: &ComponentName, settle: impl FnOnce(&mut Durable)) {
+        if let Some(durable) = self.books().durables.get_mut(component) {
+            settle(durable);
+        }
+        self.arrived.notify_waiters();
+    }
+}
+
+#[async_trait]
+impl Publisher for Broker {
+    async fn publish(&self, messages: &[Outgoing]) -> Vec<Published> {
+        let unknown = |fault: &Fault| {
+            let why = fault.chain();
+            messages
+                .iter()
+                .map(|_| Published::Unknown(why.clone()))
+                .collect()
+        };
+        if let Err(fault) = self.door.enter("publish").await {
+            return unknown(&fault);
+        }
+        let answers = messages.iter().map(|message| self.store(message)).collect();
+        self.arrived.notify_waiters();
+        let takes = self.books().publish_takes.pop();
+        if let Some(takes) = takes {
+            tokio::time::sleep(takes).await;
+        }
+        match self.door.leave("publish").await {
+            Ok(()) => answers,
+            Err(fault) => unknown(&fault),
+        }
+    }
+}
+
+#[async_trait]
+impl Stream for Broker {
+    async fn subscribe(&self, subscription: &Subscription) -> Result<Box<dyn Source>, Fault> {
+        self.door.enter("subscribe").await?;
+        let component = subscription.component.clone();
+        let epoch = {
+            let mut books = self.books();
+            let new = || Durable::new(subscription);
+            let durable = books.durables.entry(component.clone()).or_insert_with(new);
+            durable.patterns.clone_from(&subscription.patterns);
+            books.epoch
+        };
+        self.history.push(Effect::Subscribed {
+            component: component.to_string(),
+        });
+        self.door.leave("subscribe").await?;
+        let broker = self.clone();
+        Ok(Box::new(ModelSource {
+            broker,
+            component,
+            epoch,
+        }))
+    }
+
+    async fn lag(&self, component: &ComponentName) -> Result<Option<Lag>, Fault> {
+        let books = self.books();
+        let stored = books.messages.len() as u64;
+        Ok(books
+            .durables
+            .get(component)
+            .map(|durable| durable.lag(stored)))
+    }
+
+    async fn check(&self) -> Result<(), Fault> {
+        self.door.enter("check").await
+    }
+}
+
+struct ModelSource {
+    broker: Broker,
+    component: ComponentName,
+    epoch: u32,
+}
+
+impl ModelSource {
+    /// Hands out what is due, and says when something is due next.
+    fn take(&self, max: usize) -> Result<(Vec<Delivery>, Option<Instant>), Fault> {
+        let mut books = self.broker.books();
+        if self.epoch != books.epoch {
+            return Err(Fault::transient("fetch", "the consumer is gone"));
+        }
+        if self.broker.door.weather() == Weather::Down {
+            return Err(Fault::transient("fetch", "nobody there"));
+        }
+        let now = Instant::now();
+        let Books {
+            messages, durables, ..
+        } = &mut *books;
+        let Some(durable) = durables.get_mut(&self.component) else {
+            return Err(Fault::transient("fetch", "the consumer is gone"));
+        };
+        let name_at = |message: u64| {
+            let index = usize::try_from(message - 1).ok()?;
+            messages
+                .get(index)
+                .map(|message| message.event_name.clone())
+        };
+        self.misbehave(durable, now);
+        durable.look(now, name_at);
+        let taken = durable.take(now, max);
+        let next = durable.next_due();
+        for (message, _) in &taken {
+            let mischief = &self.broker.door.mischief;
+            if mischief.strikes() {
+                let soon = Duration::from_millis(u64::from(mischief.below(2_000)));
+                durable.double(*message, now + soon);
+            }
+        }
+        let deliver = |(message, count): (u64, u32)| {
+            let stored = messages.get(usize::try_from(message - 1).unwrap()).unwrap();
+            self.deliver(stored, message, count)
+        };
+        Ok((taken.into_iter().map(deliver).collect(), next))
+    }
+
+    fn misbehave(&self, durable: &mut Durable, now: Instant) {
+        let mischief = &self.broker.door.mischief;
+        if mischief.strikes() && mischief.strikes() {
+            durable.forget_counts();
+        }
+        if mischief.strikes() {
+            durable.forget_one(mischief.below(1_000), now);
+        }
+    }
+
+    fn deliver(&self, stored: &Outgoing, message: u64, delivered: u32) -> Delivery {
+        let component = self.component.to_string();
+        let effect = Effect::Delivered {
+            component,
+            message,
+            delivered,
+        };
+        self.broker.history.push(effect);
+        Delivery {
+            subject: subject(PREFIX, stored.event_name.as_str()),
+            headers: stored.headers.clone(),
+            body: stored.body.clone(),
+            delivered,
+            stream_seq: message,
+            receipt: Box::new(ModelReceipt {
+                broker: self.broker.clone(),
+                component: self.component.clone(),
+                message,
+            }),
+        }
+    }
+}
+
+#[async_trait]
+impl Source for ModelSource {
+    async fn fetch(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, Fault> {
+        self.broker.door.enter("fetch").await?;
+        let end = Instant::now() + wait;
+        loop {
+            let mut arrived = std::pin::pin!(self.broker.arrived.notified());
+            arrived.as_mut().enable();
+            self.broker.door.life.check().await;
+            let (deliveries, next) = self.take(max)?;
+            let now = Instant::now();
+            if !deliveries.is_empty() || now >= end {
+                return Ok(deliveries);
+            }
+            // What is due already is held back by `in_flight_max`: wait for a settlement.
+            let until = next
+                .filter(|due| *due > now)
+                .map_or(end, |due| due.min(end));
+            drop(tokio::time::timeout_at(until, arrived).await);
+        }
+    }
+}
+
+struct ModelReceipt {
+    broker: Broker,
+    component: ComponentName,
+    message: u64,
+}
+
+impl ModelReceipt {
+    fn note(&self, effect: impl FnOnce(String, u64) -> Effect) {
+        let component = self.component.to_string();
+        self.broker.history.push(effect(component, self.message));
+    }
+}
+
+#[async_trait]
+impl Receipt for ModelReceipt {
+    async fn ack(&self) -> Result<(), Fault> {
+        self.broker.door.enter("acknowledge").await?;
+        self.note(|component, message| Effect::Acked { component, message });
+        // Misbehaves: confirms, and forgets it.
+        if !self.broker.door.mischief.strikes() {
+            self.broker
+                .settle(&self.component, |durable| durable.finish(self.message));
+        }
+        self.broker.door.leave("acknowledge").await
+    }
+
+    async fn nak(&self, after: Duration) -> Result<(), Fault> {
+        self.broker.door.enter("give back").await?;
+        self.note(|component, message| Effect::Nacked {
+            component,
+            message,
+            after,
+        });
+        let due = Instant::now() + after;
+        self.broker
+            .settle(&self.component, |durable| durable.wait(self.message, due));
+        self.broker.door.leave("give back").await
+    }
+
+    async fn progress(&self) -> Result<(), Fault> {
+        self.broker.door.enter("extend").await?;
+        self.note(|component, message| Effect::Beat { component, message });
+        let now = Instant::now();
+        self.broker
+            .settle(&self.component, |durable| durable.extend(self.message, now));
+        self.broker.door.leave("extend").await
+    }
+
+    async fn term(&self, _: &str) -> Result<(), Fault> {
+        self.broker.door.enter("terminate").await?;
+        self.note(|component, message| Effect::Termed { component, message });
+        if !self.broker.door.mischief.strikes() {
+            self.broker
+                .settle(&self.component, |durable| durable.finish(self.message));
+        }
+        self.broker.door.leave("terminate").await
+    }
+}
+
+/// A message as somebody else would write it.
+pub(crate) fn foreign(event_name: &str, message_id: u128, body: &'static [u8]) -> Outgoing {
+    Outgoing {
+        message_id: Uuid::from_u128(message_id),
+        event_name: EventName::parse(event_name).unwrap(),
+        headers: qx_events::wire::Headers::default(),
+        body: bytes::Bytes::from_static(body),
+    }
+}

@@ -1,0 +1,188 @@
+//! The tables behind outbox, ledger and dead letters: one database, so that a
+//! commit changes all of them or none.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use qx_events::ports::StateValue;
+use qx_events::{ComponentName, DeadLetter, Digest, Envelope, Row};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::history::{Effect, History};
+use crate::mischief::{Door, Life, Mischief};
+
+/// A row and what became of it.
+pub(crate) struct StoredRow {
+    pub(crate) row: Row,
+    pub(crate) event: Uuid,
+    pub(crate) causation: Option<Uuid>,
+    pub(crate) published: Option<Instant>,
+    pub(crate) aside: Option<String>,
+}
+
+/// The lease as the table has it.
+pub(crate) struct Term {
+    pub(crate) holder: String,
+    pub(crate) token: i64,
+    pub(crate) ends: Instant,
+}
+
+/// A letter, and how far the request for its retry is.
+pub(crate) struct StoredLetter {
+    pub(crate) letter: DeadLetter,
+    pub(crate) requested: bool,
+    /// Handed out, and not answered yet.
+    pub(crate) taken: Option<Instant>,
+}
+
+/// Whose state, under which key.
+pub(crate) type StateKey = (ComponentName, Option<Uuid>, String);
+
+#[derive(Default)]
+pub(crate) struct Tables {
+    pub(crate) rows: BTreeMap<i64, StoredRow>,
+    pub(crate) last_seq: i64,
+    pub(crate) term: Option<Term>,
+    pub(crate) last_token: i64,
+    /// How often somebody asked for it.
+    pub(crate) lease_requests: u32,
+    pub(crate) inbox: HashMap<(ComponentName, Uuid), Digest>,
+    pub(crate) state: HashMap<StateKey, StateValue>,
+    pub(crate) last_version: i64,
+    pub(crate) letters: BTreeMap<Uuid, StoredLetter>,
+    /// The answer to this many of the next commits is lost.
+    pub(crate) commit_answers_lost: u32,
+    /// Settlements of these events are refused for good.
+    pub(crate) unsettleable: HashSet<Uuid>,
+    /// Letters of these events are refused for good.
+    pub(crate) unburiable: HashSet<Uuid>,
+    /// This many of the next reports about a retry are not taken.
+    pub(crate) reports_lost: u32,
+    /// How large the groups were that were to be committed.
+    pub(crate) groups: Vec<usize>,
+}
+
+impl Tables {
+    pub(crate) fn insert(&mut self, envelope: &Envelope) -> i64 {
+        let body = Bytes::from(envelope.encode());
+        let name = envelope.event_name.to_string();
+        self.insert_raw(&name, body, envelope.event_id, envelope.causation_id)
+    }
+
+    fn insert_raw(&mut self, name: &str, body: Bytes, event: Uuid, causation: Option<Uuid>) -> i64 {
+        self.last_seq += 1;
+        let seq = self.last_seq;
+        let row = Row {
+            seq,
+            id: Uuid::from_u128(0xF00D_0000 + u128::try_from(seq).unwrap()),
+            event_name: name.to_owned(),
+            event_version: 1,
+            correlation_id: None,
+            tenant_id: None,
+            traceparent: None,
+            tracestate: None,
+            body,
+        };
+        let stored = StoredRow {
+            row,
+            event,
+            causation,
+            published: None,
+            aside: None,
+        };
+        self.rows.insert(seq, stored);
+        seq
+    }
+}
+
+/// The database, as one process reaches it. Its clones are one.
+#[derive(Clone)]
+pub(crate) struct Database {
+    pub(crate) door: Door,
+    pub(crate) history: History,
+    tables: Arc<Mutex<Tables>>,
+}
+
+impl Database {
+    pub(crate) fn new(history: &History, mischief: &Arc<Mischief>) -> Self {
+        Self {
+            door: Door::new(Arc::clone(mischief)),
+            history: history.clone(),
+            tables: Arc::default(),
+        }
+    }
+
+    pub(crate) fn of(&self, life: &Life) -> Self {
+        Self {
+            door: self.door.of(life),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap()
+    }
+
+    /// A producer commits an event.
+    pub(crate) fn insert(&self, envelope: &Envelope) -> i64 {
+        let seq = self.tables().insert(envelope);
+        let event = envelope.event_id.as_u128();
+        self.history.push(Effect::Inserted { seq, event });
+        seq
+    }
+
+    /// A producer commits something that is no event.
+    pub(crate) fn insert_garbage(&self) -> i64 {
+        let garbage = Bytes::from_static(b"{}");
+        let seq = self
+            .tables()
+            .insert_raw("order.placed", garbage, Uuid::nil(), None);
+        self.history.push(Effect::Inserted { seq, event: 0 });
+        seq
+    }
+
+    /// Rows that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        let tables = self.tables();
+        let waits = |row: &&StoredRow| row.published.is_none() && row.aside.is_none();
+        tables.rows.values().filter(waits).count()
+    }
+
+    /// A component's state, of no tenant.
+    pub(crate) fn state(&self, component: &str, key: &str) -> Option<String> {
+        let name = ComponentName::parse(component).unwrap();
+        let tables = self.tables();
+        let found = tables.state.get(&(name, None, key.to_owned()));
+        found.map(|state| state.value.clone())
+    }
+
+    /// Whether the inbox has it.
+    pub(crate) fn handled(&self, component: &str, event: u128) -> bool {
+        let name = ComponentName::parse(component).unwrap();
+        let key = (name, Uuid::from_u128(event));
+        self.tables().inbox.contains_key(&key)
+    }
+
+    /// The only letter there is.
+    pub(crate) fn only_letter(&self) -> DeadLetter {
+        let tables = self.tables();
+        assert_eq!(tables.letters.len(), 1, "\n{}", self.history);
+        tables.letters.values().next().unwrap().letter.clone()
+    }
+
+    pub(crate) fn letters(&self) -> usize {
+        self.tables().letters.len()
+    }
+
+    /// Requests for a retry that are not answered.
+    pub(crate) fn retries(&self) -> usize {
+        let tables = self.tables();
+        tables
+            .letters
+            .values()
+            .filter(|stored| stored.requested)
+            .count()
+    }
+}

@@ -1,0 +1,121 @@
+//! The ledger: optimistic, grouped, and not always heard.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use qx_events::ports::{Ledger, Settled, Settlement, StateValue};
+use qx_events::{ComponentName, Fault};
+use uuid::Uuid;
+
+use super::database::{Database, Tables};
+use crate::acts::build_of;
+use crate::history::Effect;
+
+#[async_trait]
+impl Ledger for Database {
+    async fn handled(
+        &self,
+        component: &ComponentName,
+        events: &[Uuid],
+    ) -> Result<HashSet<Uuid>, Fault> {
+        self.door.enter("ask the inbox").await?;
+        let known = {
+            let tables = self.tables();
+            let is_known = |id: &&Uuid| tables.inbox.contains_key(&(component.clone(), **id));
+            events.iter().filter(is_known).copied().collect()
+        };
+        self.door.leave("ask the inbox").await?;
+        Ok(known)
+    }
+
+    async fn read_state(
+        &self,
+        component: &ComponentName,
+        tenant_id: Option<Uuid>,
+        key: &str,
+    ) -> Result<Option<StateValue>, Fault> {
+        self.door.enter("read state").await?;
+        let key = (component.clone(), tenant_id, key.to_owned());
+        let value = self.tables().state.get(&key).cloned();
+        self.door.leave("read state").await?;
+        Ok(value)
+    }
+
+    async fn settle(&self, group: &[Settlement]) -> Result<Vec<Settled>, Fault> {
+        self.door.enter("commit").await?;
+        let (answers, lost) = {
+            let mut tables = self.tables();
+            tables.groups.push(group.len());
+            if group
+                .iter()
+                .any(|one| tables.unsettleable.contains(&one.event_id))
+            {
+                return Err(Fault::refusal("a value is not legal"));
+            }
+            let answers = group
+                .iter()
+                .map(|one| self.settle_one(&mut tables, one))
+                .collect();
+            let lost = tables.commit_answers_lost > 0;
+            tables.commit_answers_lost = tables.commit_answers_lost.saturating_sub(1);
+            (answers, lost)
+        };
+        if lost {
+            return Err(Fault::transient("commit", "the answer was lost"));
+        }
+        self.door.leave("commit").await?;
+        Ok(answers)
+    }
+}
+
+impl Database {
+    fn settle_one(&self, tables: &mut Tables, one: &Settlement) -> Settled {
+        let component = one.component.to_string();
+        let event = one.event_id.as_u128();
+        let mark = (one.component.clone(), one.event_id);
+        if tables.inbox.contains_key(&mark) {
+            return Settled::Duplicate;
+        }
+        let key_of = |key: &str| (one.component.clone(), one.tenant_id, key.to_owned());
+        let overtaken = one.effects.reads.iter().any(|read| {
+            let now = tables.state.get(&key_of(&read.key));
+            now.map(|state| state.version) != read.version
+        });
+        if overtaken {
+            self.history.push(Effect::Conflict { component, event });
+            return Settled::Conflict;
+        }
+        tables.inbox.insert(mark, one.digest);
+        for write in &one.effects.writes {
+            tables.last_version += 1;
+            let version = tables.last_version;
+            match &write.value {
+                Some(value) => {
+                    let value = StateValue {
+                        value: value.clone(),
+                        version,
+                    };
+                    tables.state.insert(key_of(&write.key), value);
+                }
+                None => drop(tables.state.remove(&key_of(&write.key))),
+            }
+        }
+        let build = build_of(one.digest);
+        self.history.push(Effect::Committed {
+            component,
+            event,
+            build,
+        });
+        for emitted in &one.effects.emitted {
+            let seq = tables.insert(&emitted.0);
+            let event = emitted.0.event_id.as_u128();
+            self.history.push(Effect::Inserted { seq, event });
+        }
+        if let Some(letter) = one.replayed
+            && tables.letters.remove(&letter).is_some()
+        {
+            self.history.push(Effect::Removed { letter });
+        }
+        Settled::Committed
+    }
+}

@@ -1,0 +1,142 @@
+//! The dead letters. A request for a retry is handed out once, and again when
+//! nobody has answered it for long.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use qx_events::ports::DeadLetters;
+use qx_events::{DeadLetter, DeadReason, Digest, Fault, LetterFilter};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::database::{Database, StoredLetter};
+use crate::history::Effect;
+
+/// A request that was handed out so long ago was taken by a host that died.
+const UNANSWERED: Duration = Duration::from_secs(30);
+
+fn is_meant(filter: &LetterFilter, letter: &DeadLetter) -> bool {
+    (filter.ids.is_empty() || filter.ids.contains(&letter.id))
+        && filter
+            .component
+            .as_ref()
+            .is_none_or(|own| *own == letter.component)
+        && filter
+            .event_name
+            .as_ref()
+            .is_none_or(|own| *own == letter.event_name)
+        && filter.kind.is_none_or(|own| own == letter.reason.kind)
+}
+
+#[async_trait]
+impl DeadLetters for Database {
+    async fn bury(&self, letter: &DeadLetter) -> Result<(), Fault> {
+        self.door.enter("write a dead letter").await?;
+        {
+            let mut tables = self.tables();
+            if letter
+                .event_id
+                .is_some_and(|id| tables.unburiable.contains(&id))
+            {
+                return Err(Fault::refusal("the letter is not legal"));
+            }
+            let stored = StoredLetter {
+                letter: letter.clone(),
+                requested: false,
+                taken: None,
+            };
+            tables.letters.insert(letter.id, stored);
+        }
+        self.history.push(Effect::Buried {
+            component: letter.component.to_string(),
+            event: letter.event_id.map(|id| id.as_u128()),
+            kind: letter.reason.kind,
+            attempts: letter.attempts,
+        });
+        self.door.leave("write a dead letter").await
+    }
+
+    async fn list(&self, filter: &LetterFilter, limit: u32) -> Result<Vec<DeadLetter>, Fault> {
+        let tables = self.tables();
+        let all = tables.letters.values().map(|stored| &stored.letter);
+        let meant = all.filter(|letter| is_meant(filter, letter));
+        Ok(meant.take(limit as usize).cloned().collect())
+    }
+
+    async fn request_retry(&self, filter: &LetterFilter) -> Result<u64, Fault> {
+        let mut tables = self.tables();
+        let mut meant = 0;
+        for stored in tables.letters.values_mut() {
+            if is_meant(filter, &stored.letter) {
+                stored.requested = true;
+                stored.taken = None;
+                meant += 1;
+            }
+        }
+        Ok(meant)
+    }
+
+    async fn drop_letters(&self, filter: &LetterFilter) -> Result<u64, Fault> {
+        self.door.enter("drop letters").await?;
+        let dropped: Vec<Uuid> = {
+            let mut tables = self.tables();
+            let meant = tables
+                .letters
+                .values()
+                .filter(|s| is_meant(filter, &s.letter));
+            let ids: Vec<Uuid> = meant.map(|stored| stored.letter.id).collect();
+            for id in &ids {
+                tables.letters.remove(id);
+            }
+            ids
+        };
+        for letter in &dropped {
+            self.history.push(Effect::Removed { letter: *letter });
+        }
+        self.door.leave("drop letters").await?;
+        Ok(dropped.len() as u64)
+    }
+
+    async fn take_requested(&self, limit: u32) -> Result<Vec<DeadLetter>, Fault> {
+        self.door.enter("take requests").await?;
+        let mut tables = self.tables();
+        let is_due = |stored: &&mut StoredLetter| {
+            stored.requested && stored.taken.is_none_or(|at| at.elapsed() >= UNANSWERED)
+        };
+        let requested = tables.letters.values_mut().filter(is_due);
+        let take = |stored: &mut StoredLetter| {
+            stored.taken = Some(Instant::now());
+            stored.letter.clone()
+        };
+        Ok(requested.take(limit as usize).map(take).collect())
+    }
+
+    async fn retry_failed(
+        &self,
+        id: Uuid,
+        digest: Option<Digest>,
+        reason: &DeadReason,
+    ) -> Result<(), Fault> {
+        self.door.enter("report a retry").await?;
+        {
+            let mut tables = self.tables();
+            if tables.reports_lost > 0 {
+                tables.reports_lost -= 1;
+                return Err(Fault::transient("report a retry", "nobody there"));
+            }
+            if let Some(stored) = tables.letters.get_mut(&id) {
+                stored.requested = false;
+                stored.letter.attempts += 1;
+                stored.letter.digest = digest.or(stored.letter.digest);
+                stored.letter.reason = reason.clone();
+            }
+        }
+        self.history
+            .push(Effect::Note(format!("retry of {id} failed: {reason}")));
+        self.door.leave("report a retry").await
+    }
+
+    async fn count(&self) -> Result<u64, Fault> {
+        Ok(self.letters() as u64)
+    }
+}

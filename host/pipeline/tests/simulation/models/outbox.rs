@@ -1,0 +1,146 @@
+//! The outbox. The strictest reading of its contract: a lease whose term is over
+//! writes nothing, even when nobody else has taken it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use qx_events::ports::{Lease, Outbox, OutboxStatus, PublishedRow};
+use qx_events::{Fault, Row};
+use tokio::time::Instant;
+
+use super::database::{Database, Tables, Term};
+use crate::history::Effect;
+
+fn holder_of(tables: &Tables, lease: Lease) -> Option<String> {
+    let term = tables.term.as_ref()?;
+    (term.token == lease.token && Instant::now() < term.ends).then(|| term.holder.clone())
+}
+
+#[async_trait]
+impl Outbox for Database {
+    async fn lease(&self, holder: &str, term: Duration) -> Result<Option<Lease>, Fault> {
+        self.door.enter("take the lease").await?;
+        let now = Instant::now();
+        let token = {
+            let mut tables = self.tables();
+            tables.lease_requests += 1;
+            let token = match &tables.term {
+                Some(own) if own.ends > now && own.holder != holder => return Ok(None),
+                Some(own) if own.ends > now => own.token,
+                Some(_) | None => tables.last_token + 1,
+            };
+            tables.last_token = token;
+            let holder = holder.to_owned();
+            tables.term = Some(Term {
+                holder,
+                token,
+                ends: now + term,
+            });
+            token
+        };
+        let holder = holder.to_owned();
+        self.history.push(Effect::Leased { holder, token });
+        self.door.leave("take the lease").await?;
+        Ok(Some(Lease { token }))
+    }
+
+    async fn release(&self, lease: Lease) -> Result<(), Fault> {
+        self.door.enter("release the lease").await?;
+        {
+            let mut tables = self.tables();
+            if tables
+                .term
+                .as_ref()
+                .is_some_and(|own| own.token == lease.token)
+            {
+                tables.term = None;
+            }
+        }
+        let token = lease.token;
+        self.history.push(Effect::Released { token });
+        self.door.leave("release the lease").await
+    }
+
+    async fn pending(&self, limit: u32) -> Result<Vec<Row>, Fault> {
+        self.door.enter("read rows").await?;
+        let rows = {
+            let tables = self.tables();
+            let waits = tables
+                .rows
+                .values()
+                .filter(|row| row.published.is_none() && row.aside.is_none());
+            waits
+                .take(limit as usize)
+                .map(|row| row.row.clone())
+                .collect()
+        };
+        self.history.push(Effect::Polled);
+        self.door.leave("read rows").await?;
+        Ok(rows)
+    }
+
+    async fn mark_published(&self, lease: Lease, rows: &[PublishedRow]) -> Result<bool, Fault> {
+        self.door.enter("mark rows").await?;
+        {
+            let mut tables = self.tables();
+            let Some(holder) = holder_of(&tables, lease) else {
+                return Ok(false);
+            };
+            for row in rows {
+                let stored = tables.rows.get_mut(&row.seq);
+                let Some(stored) = stored.filter(|stored| stored.published.is_none()) else {
+                    continue;
+                };
+                stored.published = Some(Instant::now());
+                let (seq, holder) = (row.seq, holder.clone());
+                self.history.push(Effect::Marked { seq, holder });
+            }
+        }
+        self.door.leave("mark rows").await?;
+        Ok(true)
+    }
+
+    async fn set_aside(&self, lease: Lease, seq: i64, reason: &str) -> Result<bool, Fault> {
+        self.door.enter("set a row aside").await?;
+        {
+            let mut tables = self.tables();
+            if holder_of(&tables, lease).is_none() {
+                return Ok(false);
+            }
+            if let Some(row) = tables.rows.get_mut(&seq) {
+                row.aside = Some(reason.to_owned());
+            }
+        }
+        self.history.push(Effect::SetAside { seq });
+        self.door.leave("set a row aside").await?;
+        Ok(true)
+    }
+
+    async fn clean_up(&self, retention: Duration, limit: u32) -> Result<u64, Fault> {
+        self.door.enter("clean up").await?;
+        let deleted = {
+            let mut tables = self.tables();
+            let old: Vec<i64> = tables
+                .rows
+                .iter()
+                .filter(|(_, row)| row.published.is_some_and(|at| at.elapsed() >= retention))
+                .map(|(seq, _)| *seq)
+                .take(limit as usize)
+                .collect();
+            for seq in &old {
+                tables.rows.remove(seq);
+            }
+            old.len() as u64
+        };
+        self.history.push(Effect::CleanedUp { rows: deleted });
+        self.door.leave("clean up").await?;
+        Ok(deleted)
+    }
+
+    async fn status(&self) -> Result<OutboxStatus, Fault> {
+        Ok(OutboxStatus {
+            pending: self.waiting() as u64,
+            ..OutboxStatus::default()
+        })
+    }
+}

@@ -1,0 +1,40 @@
+//! A witness that writes down what it is told.
+
+use qx_pipeline::{Sight, Witness};
+
+use crate::history::{Effect, History};
+
+/// Writes every sight into the history, in a few words.
+pub(crate) struct Scribe(pub(crate) History);
+
+impl Witness for Scribe {
+    fn saw(&self, sight: &Sight<'_>) {
+        let words = match sight {
+            Sight::Published {
+                rows, duplicates, ..
+            } => {
+                format!("published {rows}, of them {duplicates} duplicates")
+            }
+            Sight::SetAside { seq, .. } => format!("set aside {seq}"),
+            Sight::RelayBlocked { reason } => format!("relay blocked: {reason}"),
+            Sight::RelayLeads(leads) => format!("relay leads: {leads}"),
+            Sight::Done { attempt, emitted } => {
+                format!("{} done, emitted {emitted}", attempt.component)
+            }
+            Sight::Duplicate { component, .. } => format!("{component} duplicate"),
+            Sight::Redelivered {
+                attempt, outcome, ..
+            } => {
+                format!("{} redelivered: {outcome}", attempt.component)
+            }
+            Sight::Buried {
+                component, reason, ..
+            } => {
+                format!("{component} buried: {}", reason.kind.as_str())
+            }
+            Sight::Held { component, .. } => format!("{component} held"),
+            Sight::Resumed { component } => format!("{component} resumed"),
+        };
+        self.0.push(Effect::Saw(words));
+    }
+}
