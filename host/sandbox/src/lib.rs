@@ -1,1 +1,28 @@
-//! Placeholder.
+//! Runs handlers that are WebAssembly components: checks, compiles, links and
+//! limits them, and calls them with one event at a time.
+//!
+//! The only crate with wasmtime. Never: commits anything, decides what becomes of
+//! a message, or trusts what a component says. Encoding a core module as a
+//! component is the tools' business.
+
+mod bind;
+mod cache;
+mod call;
+mod contract;
+mod engine;
+mod error;
+mod imports;
+mod inspect;
+mod log_sink;
+mod manifest;
+mod routes_section;
+mod sandbox;
+mod signature;
+mod surface;
+#[cfg(test)]
+mod tests;
+
+pub use error::{LoadError, SandboxError};
+pub use log_sink::{CallId, LogSink};
+pub use manifest::{Capability, Grants, Manifest, ManifestRoute};
+pub use sandbox::{Loaded, Sandbox, SandboxConfig};

@@ -1,0 +1,224 @@
+//! Calls a handler: a fresh store and instance for every event, from a component
+//! that is linked already, on a budget of time, memory and host calls. Dropped
+//! afterwards, whatever happened.
+//!
+//! Every way of failing is an outcome. A guest can fail and can waste its own
+//! budget; it cannot fail the host.
+
+pub(crate) mod context;
+mod emit;
+mod json;
+mod log;
+mod memory;
+mod outcome;
+mod state;
+mod text;
+mod wasi;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+
+use async_trait::async_trait;
+use qx_events::ports::{Handler, Invocation, LogLevel};
+use qx_events::{Envelope, ExportIndex, Outcome, TraceContext};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+use wasmtime::component::{ComponentExportIndex, InstancePre};
+use wasmtime::{Store, UpdateDeadline};
+
+use crate::call::context::{Context, Shared};
+use crate::call::log::GuestLog;
+use crate::call::outcome::{Ended, outcome};
+use crate::contract::{self, Event, Failure};
+use crate::log_sink::{CallId, LogSink};
+
+/// Ticks of the epoch after which a running guest lets others run: every one.
+const TICKS_PER_TURN: u64 = 1;
+
+/// Handles that the component model itself keeps for one call.
+const COMPONENT_HANDLES_MAX: usize = 1_000;
+
+/// What a guest may hand over in one host call, in values of the largest size:
+/// room for a value and the names around it, and for a line that will be cut.
+const HOST_CALL_VALUES: usize = 4;
+
+/// A component that is loaded and linked.
+pub(crate) struct ComponentHandler {
+    pub(crate) pre: InstancePre<Context>,
+    pub(crate) exports: Vec<ComponentExportIndex>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) log_sink: Option<Arc<dyn LogSink>>,
+    /// Slots of the whole process.
+    pub(crate) instances: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl Handler for ComponentHandler {
+    async fn call(&self, export: ExportIndex, invocation: Invocation) -> Outcome {
+        let Some(export) = self.exports.get(export.0) else {
+            return Ended::no_such_export();
+        };
+        // Waiting for a slot is no time of the guest's. The semaphore is never closed.
+        let _slot = self.instances.acquire().await;
+        let limits = &self.shared.settings.limits;
+        let call = CallId {
+            component: self.shared.name.clone(),
+            event_id: invocation.envelope.event_id,
+            attempt: invocation.attempt,
+        };
+        let log = Arc::new(GuestLog::new(call, self.log_sink.clone(), limits));
+        let run = unpanicked(self.run(export, invocation, Arc::clone(&log)));
+        let ended = match tokio::time::timeout(limits.timeout, run).await {
+            Ok(Ok(ended)) => ended,
+            Ok(Err(panic)) => Ended::Panicked(panic),
+            Err(_elapsed) => Ended::Deadline(limits.timeout),
+        };
+        log.finish();
+        outcome(ended, log.last_words())
+    }
+}
+
+impl ComponentHandler {
+    async fn run(
+        &self,
+        export: &ComponentExportIndex,
+        invocation: Invocation,
+        log: Arc<GuestLog>,
+    ) -> Ended {
+        let envelope = Arc::clone(&invocation.envelope);
+        let (attempt, trace) = (invocation.attempt, invocation.trace.clone());
+        let mut store = self.store(invocation, log);
+        let ids = Ids::of(&envelope);
+        let mut event = ids.event(&envelope, attempt);
+        event.traceparent = trace.as_ref().map(TraceContext::traceparent);
+        event.tracestate = trace.as_ref().and_then(TraceContext::tracestate);
+        let answer = self.enter(&mut store, export, event).await;
+        Ended::Answered {
+            answer,
+            context: Box::new(store.into_data()),
+        }
+    }
+
+    fn store(&self, invocation: Invocation, log: Arc<GuestLog>) -> Store<Context> {
+        let context = Context::new(Arc::clone(&self.shared), invocation, log);
+        let value_bytes = self.shared.settings.limits.value_bytes;
+        let mut store = Store::new(self.pre.engine(), context);
+        store.limiter(|context| &mut context.memory);
+        store.set_hostcall_fuel(HOST_CALL_VALUES.saturating_mul(value_bytes));
+        store.set_max_component_handles(COMPONENT_HANDLES_MAX);
+        store.set_epoch_deadline(TICKS_PER_TURN);
+        // Reads the store's data and nothing else. The runtime's own yield lets
+        // timers and sockets of the process have their turn as well.
+        store.epoch_deadline_callback(|store| {
+            if store.data().is_stopped() {
+                return Ok(UpdateDeadline::Interrupt);
+            }
+            let turn = Box::pin(tokio::task::yield_now());
+            Ok(UpdateDeadline::YieldCustom(TICKS_PER_TURN, turn))
+        });
+        store
+    }
+
+    async fn enter(
+        &self,
+        store: &mut Store<Context>,
+        export: &ComponentExportIndex,
+        event: Event<'_>,
+    ) -> wasmtime::Result<Result<(), Failure>> {
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        let handle =
+            instance.get_typed_func::<(Event<'_>,), (Result<(), Failure>,)>(&mut *store, export)?;
+        let (answer,) = handle.call_async(&mut *store, (event,)).await?;
+        Ok(answer)
+    }
+}
+
+/// The text of an event's ids, on the stack.
+struct Ids {
+    event: [u8; UUID_BYTES],
+    correlation: Option<[u8; UUID_BYTES]>,
+    causation: Option<[u8; UUID_BYTES]>,
+    tenant: Option<[u8; UUID_BYTES]>,
+}
+
+/// Length of a UUID's text.
+const UUID_BYTES: usize = uuid::fmt::Hyphenated::LENGTH;
+
+impl Ids {
+    fn of(envelope: &Envelope) -> Self {
+        Self {
+            event: text(envelope.event_id),
+            correlation: envelope.correlation_id.map(text),
+            causation: envelope.causation_id.map(text),
+            tenant: envelope.tenant_id.map(text),
+        }
+    }
+
+    /// The event without a trace, lent.
+    fn event<'a>(&'a self, envelope: &'a Envelope, attempt: u32) -> Event<'a> {
+        Event {
+            id: as_str(&self.event),
+            name: envelope.event_name.as_str(),
+            version: envelope.event_version,
+            occurred_at: &envelope.occurred_at,
+            correlation_id: self.correlation.as_ref().map(as_str),
+            causation_id: self.causation.as_ref().map(as_str),
+            tenant_id: self.tenant.as_ref().map(as_str),
+            actor_id: envelope.actor_id.as_deref(),
+            payload: envelope.payload.get(),
+            traceparent: None,
+            tracestate: None,
+            attempt,
+        }
+    }
+}
+
+fn text(id: Uuid) -> [u8; UUID_BYTES] {
+    let mut text = [0; UUID_BYTES];
+    id.hyphenated().encode_lower(&mut text);
+    text
+}
+
+/// Hexadecimal digits and hyphens: always text.
+fn as_str(text: &[u8; UUID_BYTES]) -> &str {
+    str::from_utf8(text).unwrap_or_default()
+}
+
+/// Waits for the future, and turns a panic in it into a text. The future is
+/// dropped afterwards, with everything that the panic may have left half done.
+async fn unpanicked<T>(future: impl Future<Output = T>) -> Result<T, String> {
+    let mut future = pin!(future);
+    std::future::poll_fn(move |cx| {
+        let mut future: Pin<&mut _> = future.as_mut();
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(panic) => Poll::Ready(Err(said(panic.as_ref()))),
+        }
+    })
+    .await
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("no message").to_owned()
+}
+
+impl contract::log::Host for Context {
+    fn log(&mut self, level: contract::log::Level, message: String) -> wasmtime::Result<()> {
+        self.enter()?;
+        let level = match level {
+            contract::log::Level::Trace => LogLevel::Trace,
+            contract::log::Level::Debug => LogLevel::Debug,
+            contract::log::Level::Info => LogLevel::Info,
+            contract::log::Level::Warn => LogLevel::Warn,
+            contract::log::Level::Error => LogLevel::Error,
+        };
+        self.log.line(level, &message);
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! What the host knows of one call while it runs: the data of its store.
+//!
+//! Lives as long as the instance and is dropped with it. Nothing here is applied:
+//! what the call wants to change leaves as effects, when it has succeeded.
+
+use std::sync::Arc;
+
+use qx_events::ports::{Clock, Invocation};
+use qx_events::{ComponentName, Effects, Fault, Settings};
+
+use crate::call::emit::Emitted;
+use crate::call::log::GuestLog;
+use crate::call::memory::Memory;
+use crate::call::state::State;
+use crate::call::wasi::Wasi;
+use crate::contract;
+
+/// Values of the largest size that one call may hold in the host at once: state
+/// that it read or wrote, and payloads that it emitted, taken together.
+const VALUES_KEPT_MAX: usize = 32;
+
+/// What all calls of a component share.
+pub(crate) struct Shared {
+    pub(crate) name: ComponentName,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Why the host ends a call. What the guest makes of it does not matter.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The guest asked for more than its budget; says of what.
+    Budget(String),
+    /// The host cannot serve the call.
+    Fault(Fault),
+}
+
+/// One call.
+pub(crate) struct Context {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) invocation: Invocation,
+    pub(crate) log: Arc<GuestLog>,
+    pub(crate) memory: Memory,
+    pub(crate) state: State,
+    pub(crate) emitted: Emitted,
+    pub(crate) wasi: Option<Wasi>,
+    calls: u32,
+    kept_bytes: usize,
+    stop: Option<Stop>,
+}
+
+impl Context {
+    pub(crate) fn new(shared: Arc<Shared>, invocation: Invocation, log: Arc<GuestLog>) -> Self {
+        Self {
+            memory: Memory::new(shared.settings.limits.memory_bytes),
+            shared,
+            invocation,
+            log,
+            state: State::default(),
+            emitted: Emitted::default(),
+            wasi: None,
+            calls: 0,
+            kept_bytes: 0,
+            stop: None,
+        }
+    }
+
+    /// Counts a call of an import; the one too many ends the call.
+    pub(crate) fn enter(&mut self) -> wasmtime::Result<()> {
+        let max = self.shared.settings.limits.host_calls;
+        self.calls = self.calls.saturating_add(1);
+        if self.calls > max {
+            return Err(self.end(Stop::Budget(format!(
+                "called the host more than {max} times (limits.host_calls)"
+            ))));
+        }
+        Ok(())
+    }
+
+    /// Whether the host has decided to end this call.
+    pub(crate) const fn is_stopped(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    /// Decides to end the call, and makes the error that unwinds the guest.
+    pub(crate) fn end(&mut self, stop: Stop) -> wasmtime::Error {
+        self.stop.get_or_insert(stop);
+        wasmtime::format_err!("ended by the host")
+    }
+
+    pub(crate) fn take_stop(&mut self) -> Option<Stop> {
+        self.stop.take()
+    }
+
+    /// Makes room for bytes that are kept until the call ends, in place of others.
+    /// The limit is returned when there is no room.
+    pub(crate) fn keep(&mut self, bytes: usize, instead_of: usize) -> Result<(), usize> {
+        let max = VALUES_KEPT_MAX.saturating_mul(self.shared.settings.limits.value_bytes);
+        let kept = self.kept_bytes.saturating_sub(instead_of);
+        match kept.checked_add(bytes) {
+            Some(kept) if kept <= max => {
+                self.kept_bytes = kept;
+                Ok(())
+            }
+            Some(_) | None => Err(max),
+        }
+    }
+
+    /// What the call wants to change.
+    pub(crate) fn into_effects(self) -> Effects {
+        let (reads, writes) = self.state.into_parts();
+        Effects {
+            reads,
+            writes,
+            emitted: self.emitted.into_events(),
+        }
+    }
+}
+
+impl contract::types::Host for Context {}
+
+impl contract::config::Host for Context {
+    fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
+        self.enter()?;
+        Ok(self.shared.settings.config.get(&key).cloned())
+    }
+}

@@ -1,0 +1,280 @@
+//! The lines of one call: from the import `log`, and from standard output and
+//! error where a toolchain writes there.
+//!
+//! A guest can fill its own lines and no more: what is over the limit is counted,
+//! and said once at the end.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use qx_events::Limits;
+use qx_events::ports::{LogLevel, LogLine};
+
+use crate::call::text::visible;
+use crate::log_sink::{CallId, LogSink};
+
+/// Lines that are kept to explain a trap: a panic has its place and its message,
+/// a traceback its last frame and its error.
+const LAST_WORDS_LINES: usize = 4;
+
+/// Bytes of them.
+const LAST_WORDS_BYTES: usize = 512;
+
+/// The two streams of text that a guest has beside the import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stdio {
+    Out,
+    Err,
+}
+
+/// What one call has logged so far.
+pub(crate) struct GuestLog {
+    call: CallId,
+    sink: Option<Arc<dyn LogSink>>,
+    lines_max: u32,
+    line_bytes_max: usize,
+    written: Mutex<Written>,
+}
+
+#[derive(Default)]
+struct Written {
+    lines: u32,
+    dropped: u64,
+    out: Vec<u8>,
+    err: Vec<u8>,
+    last_words: Vec<String>,
+}
+
+impl GuestLog {
+    pub(crate) fn new(call: CallId, sink: Option<Arc<dyn LogSink>>, limits: &Limits) -> Self {
+        Self {
+            call,
+            sink,
+            lines_max: limits.log_lines,
+            line_bytes_max: limits.log_line_bytes,
+            written: Mutex::default(),
+        }
+    }
+
+    /// A line of the import `log`.
+    pub(crate) fn line(&self, level: LogLevel, text: &str) {
+        let mut written = self.lock();
+        if level == LogLevel::Error {
+            written.remember(text);
+        }
+        self.put(&mut written, level, text);
+    }
+
+    /// A piece of standard output or error: it becomes a line with its end.
+    pub(crate) fn write(&self, stream: Stdio, bytes: &[u8]) {
+        let mut written = self.lock();
+        let mut rest = bytes;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let (line, after) = rest.split_at(end);
+            self.buffer(&mut written, stream, line);
+            self.end_line(&mut written, stream);
+            rest = after.get(1..).unwrap_or_default();
+        }
+        self.buffer(&mut written, stream, rest);
+    }
+
+    /// The call is over: lines without an end are lines, and what was dropped is
+    /// said.
+    pub(crate) fn finish(&self) {
+        let mut written = self.lock();
+        for stream in [Stdio::Out, Stdio::Err] {
+            if !written.stream(stream).is_empty() {
+                self.end_line(&mut written, stream);
+            }
+        }
+        let dropped = std::mem::take(&mut written.dropped);
+        if dropped > 0 {
+            let text = format!(
+                "{dropped} more lines were dropped, limits.log_lines is {}",
+                self.lines_max
+            );
+            self.emit(LogLevel::Warn, text);
+        }
+    }
+
+    /// The guest's own explanation, when it left one.
+    pub(crate) fn last_words(&self) -> Option<String> {
+        let written = self.lock();
+        (!written.last_words.is_empty())
+            .then(|| visible(&written.last_words.join("; "), LAST_WORDS_BYTES))
+    }
+
+    /// Keeps one byte more than a line has, so that the cut is seen and marked.
+    fn buffer(&self, written: &mut Written, stream: Stdio, bytes: &[u8]) {
+        let line = written.stream(stream);
+        let room = self.line_bytes_max.saturating_add(1) - line.len().min(self.line_bytes_max);
+        line.extend(bytes.iter().take(room));
+    }
+
+    fn end_line(&self, written: &mut Written, stream: Stdio) {
+        let line = std::mem::take(written.stream(stream));
+        let text = String::from_utf8_lossy(&line);
+        match stream {
+            Stdio::Out => self.put(written, LogLevel::Info, &text),
+            Stdio::Err => {
+                written.remember(&text);
+                self.put(written, LogLevel::Warn, &text);
+            }
+        }
+    }
+
+    fn put(&self, written: &mut Written, level: LogLevel, text: &str) {
+        if written.lines >= self.lines_max {
+            written.dropped += 1;
+            return;
+        }
+        written.lines += 1;
+        self.emit(level, visible(text, self.line_bytes_max));
+    }
+
+    fn emit(&self, level: LogLevel, message: String) {
+        trace(&self.call, level, &message);
+        if let Some(sink) = &self.sink {
+            sink.line(&self.call, &LogLine { level, message });
+        }
+    }
+
+    /// A sink that panicked took the lock with it; the lines are still good.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Written {
+    fn stream(&mut self, stream: Stdio) -> &mut Vec<u8> {
+        match stream {
+            Stdio::Out => &mut self.out,
+            Stdio::Err => &mut self.err,
+        }
+    }
+
+    fn remember(&mut self, text: &str) {
+        let text = text.trim();
+        if text.is_empty() {
+            return;
+        }
+        if self.last_words.len() == LAST_WORDS_LINES {
+            self.last_words.remove(0);
+        }
+        let end = text.floor_char_boundary(LAST_WORDS_BYTES);
+        self.last_words
+            .push(text.get(..end).unwrap_or_default().to_owned());
+    }
+}
+
+/// The same event at five levels: a level is part of an event's static identity.
+fn trace(call: &CallId, level: LogLevel, message: &str) {
+    macro_rules! event {
+        ($level:ident) => {
+            tracing::event!(
+                target: "qx_guest",
+                tracing::Level::$level,
+                component = %call.component,
+                event_id = %call.event_id,
+                attempt = call.attempt,
+                "{message}"
+            )
+        };
+    }
+    match level {
+        LogLevel::Trace => event!(TRACE),
+        LogLevel::Debug => event!(DEBUG),
+        LogLevel::Info => event!(INFO),
+        LogLevel::Warn => event!(WARN),
+        LogLevel::Error => event!(ERROR),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qx_events::ComponentName;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Lines(Mutex<Vec<LogLine>>);
+
+    impl LogSink for Lines {
+        fn line(&self, _: &CallId, line: &LogLine) {
+            self.0.lock().unwrap().push(line.clone());
+        }
+    }
+
+    fn log(lines: u32, bytes: usize) -> (GuestLog, Arc<Lines>) {
+        let sink = Arc::new(Lines::default());
+        let call = CallId {
+            component: ComponentName::parse("stars").unwrap(),
+            event_id: Uuid::nil(),
+            attempt: 1,
+        };
+        let limits = Limits {
+            log_lines: lines,
+            log_line_bytes: bytes,
+            ..Limits::default()
+        };
+        let sink_too: Arc<dyn LogSink> = Arc::clone(&sink) as _;
+        (GuestLog::new(call, Some(sink_too), &limits), sink)
+    }
+
+    fn messages(sink: &Lines) -> Vec<String> {
+        let lines = sink.0.lock().unwrap();
+        lines.iter().map(|line| line.message.clone()).collect()
+    }
+
+    #[test]
+    fn what_is_over_the_limit_is_counted_and_said_once() {
+        let (log, sink) = log(2, 100);
+        for n in 0..5 {
+            log.line(LogLevel::Info, &format!("line {n}"));
+        }
+        log.finish();
+        log.finish();
+        let expected = [
+            "line 0",
+            "line 1",
+            "3 more lines were dropped, limits.log_lines is 2",
+        ];
+        assert_eq!(messages(&sink), expected);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_on_either_way() {
+        let (log, sink) = log(9, 4);
+        log.line(LogLevel::Info, "123456");
+        for piece in ["12", "34", "56", "\nab", "cd", "\n"] {
+            log.write(Stdio::Out, piece.as_bytes());
+        }
+        assert_eq!(messages(&sink), ["1234…", "1234…", "abcd"]);
+    }
+
+    #[test]
+    fn output_becomes_lines_and_the_last_of_standard_error_explains_a_trap() {
+        let (log, sink) = log(9, 100);
+        log.write(Stdio::Err, b"thread panicked at src/lib.rs:1:1:\nboom");
+        log.write(Stdio::Out, b"half");
+        assert_eq!(messages(&sink).len(), 1);
+        log.finish();
+        assert_eq!(messages(&sink)[1..], ["half", "boom"]);
+        assert_eq!(
+            log.last_words().unwrap(),
+            "thread panicked at src/lib.rs:1:1:; boom"
+        );
+    }
+
+    #[test]
+    fn only_the_last_errors_are_kept_and_they_are_short() {
+        let (log, _) = log(0, 100);
+        assert_eq!(log.last_words(), None);
+        log.line(LogLevel::Warn, "not this");
+        for n in 0..9 {
+            log.line(LogLevel::Error, &format!("{n}{}", "x".repeat(1_000)));
+        }
+        let words = log.last_words().unwrap();
+        assert!(words.starts_with("5x") && words.len() < 600, "{words}");
+    }
+}

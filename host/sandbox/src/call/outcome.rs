@@ -1,0 +1,142 @@
+//! From what the engine says to what the handler did.
+//!
+//! Every way of failing is an outcome. The order of the questions matters: what
+//! the host decided comes before what the guest made of it.
+
+use std::time::Duration;
+
+use qx_events::{Breach, Fault, Outcome};
+use wasmtime::{PoolConcurrencyLimitError, WasmBacktrace};
+
+use crate::call::context::{Context, Stop};
+use crate::call::text::visible;
+use crate::contract::Failure;
+
+/// Longest reason or detail in bytes. It must fit the column `last_error` of the
+/// dead letters, 2,048 wide, with what the host says before it.
+const REASON_BYTES_MAX: usize = 1_024;
+
+/// Frames of a trap's backtrace that are shown.
+const FRAMES_SHOWN: usize = 3;
+
+/// What the engine says when a guest hands over more than its fuel for host calls.
+const FUEL_EXHAUSTED: &str = "too much data is being copied";
+
+/// How a call ended.
+pub(crate) enum Ended {
+    /// The guest's own answer, or the engine's.
+    Answered {
+        answer: wasmtime::Result<Result<(), Failure>>,
+        context: Box<Context>,
+    },
+    /// The host lost patience.
+    Deadline(Duration),
+    /// A host function, or the engine itself, panicked.
+    Panicked(String),
+}
+
+/// The outcome. `last_words` is what the guest logged as its last error.
+pub(crate) fn outcome(ended: Ended, last_words: Option<String>) -> Outcome {
+    match ended {
+        Ended::Deadline(limit) => failed(
+            Breach::Deadline,
+            &format!("ran longer than {} ms (limits.timeout)", limit.as_millis()),
+            last_words,
+        ),
+        // Bounded attempts and then a dead letter: a guest that can make the host
+        // panic must not do so for ever.
+        Ended::Panicked(text) => failed(
+            Breach::Trap,
+            &format!("the host panicked in this call, please report it: {text}"),
+            last_words,
+        ),
+        Ended::Answered {
+            answer,
+            mut context,
+        } => match (context.take_stop(), answer) {
+            (Some(Stop::Fault(fault)), _) => Outcome::HostFault(fault),
+            (Some(Stop::Budget(what)), _) => failed(Breach::HostCalls, &what, last_words),
+            (None, Ok(Ok(()))) => Outcome::Done(context.into_effects()),
+            (None, Ok(Err(failure))) => declined(failure),
+            (None, Err(error)) => trapped(&error, &context, last_words),
+        },
+    }
+}
+
+fn declined(failure: Failure) -> Outcome {
+    match failure {
+        Failure::Retry(retry) => Outcome::Retry {
+            reason: visible(&retry.reason, REASON_BYTES_MAX),
+            after: retry.after.map(Duration::from_millis),
+        },
+        Failure::Reject(reason) => Outcome::Rejected {
+            reason: visible(&reason, REASON_BYTES_MAX),
+        },
+    }
+}
+
+fn trapped(error: &wasmtime::Error, context: &Context, last_words: Option<String>) -> Outcome {
+    let cause = error.root_cause().to_string();
+    if let Some(denied) = context.memory.denied() {
+        let detail = format!("{denied} (limits.memory), and then failed: {cause}");
+        return failed(Breach::Memory, &detail, last_words);
+    }
+    if cause.starts_with(FUEL_EXHAUSTED) {
+        let detail = "handed the host more than it takes at once (limits.value_bytes)";
+        return failed(Breach::HostCalls, detail, last_words);
+    }
+    if is_hosts_doing(error) {
+        return Outcome::HostFault(Fault::transient("start an instance", format!("{error:#}")));
+    }
+    failed(
+        Breach::Trap,
+        &format!("{cause}{}", frames(error)),
+        last_words,
+    )
+}
+
+/// Out of slots, or of the system's memory: no wasm was running.
+fn is_hosts_doing(error: &wasmtime::Error) -> bool {
+    let system = || {
+        error.downcast_ref::<WasmBacktrace>().is_none()
+            && error
+                .chain()
+                .any(<dyn std::error::Error>::is::<std::io::Error>)
+    };
+    error.is::<PoolConcurrencyLimitError>() || system()
+}
+
+/// The innermost functions, innermost first.
+fn frames(error: &wasmtime::Error) -> String {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
+        return String::new();
+    };
+    // One line a frame, `0: 0x1e1 - module!function`, with names demangled.
+    let text = backtrace.to_string();
+    let names = text.lines().filter_map(|line| line.split_once(" - "));
+    let names: Vec<&str> = names.map(|(_, name)| name).take(FRAMES_SHOWN).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(" in {}", names.join(" < "))
+}
+
+fn failed(breach: Breach, detail: &str, last_words: Option<String>) -> Outcome {
+    let detail = match last_words {
+        Some(words) => format!("{words}: {detail}"),
+        None => detail.to_owned(),
+    };
+    Outcome::Failed {
+        breach,
+        detail: visible(&detail, REASON_BYTES_MAX),
+    }
+}
+
+impl Ended {
+    /// The call was never made: there is no such export.
+    pub(crate) fn no_such_export() -> Outcome {
+        Outcome::HostFault(Fault::refusal(
+            "call an export that the component does not have",
+        ))
+    }
+}

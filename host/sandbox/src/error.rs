@@ -1,0 +1,212 @@
+//! Why a file is not in service: what was found, what was expected, and what its
+//! author or operator can do about it.
+//!
+//! A load error never touches what is in service already.
+
+use qx_events::Clash;
+
+use crate::manifest::Capability;
+
+/// The sandbox cannot be built: there is nothing to run components with.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The engine refuses its configuration, or the machine.
+    #[error("start the WebAssembly engine")]
+    Engine(#[source] wasmtime::Error),
+    /// The host functions do not fit the contract they were generated from.
+    #[error("link the guest contract")]
+    Contract(#[source] wasmtime::Error),
+    /// No thread for the clock that interrupts guests.
+    #[error("start the thread that interrupts guests")]
+    Ticker(#[source] std::io::Error),
+}
+
+/// A component cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Larger than the host compiles.
+    #[error(
+        "the file has {bytes} bytes, the host takes at most {max}: build it for release and strip it"
+    )]
+    TooLarge {
+        /// What it has.
+        bytes: usize,
+        /// What is allowed.
+        max: usize,
+    },
+    /// Nothing in it.
+    #[error("the file is empty: build the handler with `qx-host build`")]
+    Empty,
+    /// Text, or another format.
+    #[error(
+        "the file is {what}, not a WebAssembly component (it begins with `{beginning}`): build the handler with `qx-host build`"
+    )]
+    NotWasm {
+        /// What it looks like.
+        what: &'static str,
+        /// Its first characters.
+        beginning: String,
+    },
+    /// WebAssembly, but without the component's types.
+    #[error(
+        "the file is a core WebAssembly module, not a component: build it with `qx-host build`, which makes a component of it"
+    )]
+    CoreModule,
+    /// It stops in the middle.
+    #[error(
+        "the file is cut off after {bytes} bytes: copy it again, under another name first, and rename it when it is complete"
+    )]
+    Truncated {
+        /// Its length.
+        bytes: usize,
+    },
+    /// It is not valid WebAssembly, or uses what the host leaves out.
+    #[error(
+        "the component is not valid here (threads, garbage collection, exceptions and async are left out): build it again with a current toolchain"
+    )]
+    Invalid(#[source] wasmtime::Error),
+    /// The bytes cannot be read as a component.
+    #[error("the file is damaged: build it again")]
+    Damaged(#[source] wasmparser::Error),
+    /// A component for something else.
+    #[error(
+        "the component is made for another world: it exports {exports}; a handler exports `qx:events/handler@1.0.0` or functions `func(event: event) -> result<_, failure>`"
+    )]
+    OtherWorld {
+        /// What it exports.
+        exports: String,
+    },
+    /// Made for another version of the contract.
+    #[error(
+        "`{name}` is a version of the contract that this host does not serve; it serves {served}: build the component against that version, or update the host"
+    )]
+    UnservedVersion {
+        /// The import or export.
+        name: String,
+        /// What is served.
+        served: String,
+    },
+    /// It wants something that no handler gets.
+    #[error("the component imports `{import}`, which {why}")]
+    UnknownImport {
+        /// Its name.
+        import: String,
+        /// Why not, and what instead.
+        why: &'static str,
+    },
+    /// It wants something that this handler does not get.
+    #[error(
+        "the component imports `{import}`, which is not granted: add \"{capability}\" to `grants` in `{component}.toml`, or build it without"
+    )]
+    NotGranted {
+        /// Its name.
+        import: String,
+        /// The word to add.
+        capability: Capability,
+        /// Whose sidecar.
+        component: String,
+    },
+    /// The imports have the right names and the wrong types.
+    #[error("the component's imports do not fit the contract: build it against wit/1.0.0")]
+    Link(#[source] wasmtime::Error),
+    /// An export that is meant as a handler is none.
+    #[error(
+        "the export `{export}` has the wrong signature: expected `{expected}` (types of qx:events/types@1.0.0), found `{found}`"
+    )]
+    Signature {
+        /// Its name.
+        export: String,
+        /// What it must be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// Nothing in it takes events.
+    #[error(
+        "the component exports no handler, only {exports}: export `qx:events/handler@1.0.0`, or functions `func(event: event) -> result<_, failure>`"
+    )]
+    NoHandler {
+        /// What it exports.
+        exports: String,
+    },
+    /// It carries routes that cannot be read.
+    #[error("the component's own routes (section `qx:routes`) are not legal: {what}")]
+    Routes {
+        /// Which record, and why.
+        what: String,
+    },
+    /// It takes every event it subscribes to, and says nothing of which.
+    #[error(
+        "the component exports `qx:events/handler@1.0.0` and carries no routes: say which events it takes with `[[routes]]` in `{component}.toml`"
+    )]
+    NeedsRoutes {
+        /// Whose sidecar.
+        component: String,
+    },
+    /// The name of an export does not say which event it takes.
+    #[error(
+        "the export `{export}` does not say which event it takes: {why}; add `[[routes]]` with `export = \"{export}\"` to `{component}.toml`"
+    )]
+    Ambiguous {
+        /// Its name.
+        export: String,
+        /// What it could mean.
+        why: String,
+        /// Whose sidecar.
+        component: String,
+    },
+    /// A route leads nowhere.
+    #[error(
+        "the route for `{pattern}` leads to the export `{export}`, which is not there: the component exports {exports}"
+    )]
+    NoSuchExport {
+        /// What the route takes.
+        pattern: String,
+        /// Where it leads.
+        export: String,
+        /// What there is.
+        exports: String,
+    },
+    /// A route does not say where it leads, and there are several ways.
+    #[error(
+        "the route for `{pattern}` must say to which `export`: the component exports {exports}"
+    )]
+    WhichExport {
+        /// What the route takes.
+        pattern: String,
+        /// What there is.
+        exports: String,
+    },
+    /// Two routes claim the same event.
+    #[error("the routes clash")]
+    Clash(#[from] Clash),
+    /// It wants more memory than it is given, before it does anything.
+    #[error(
+        "the component begins with {needed} bytes of memory, more than its limit of {limit}: raise `memory` under `[limits]` in `{component}.toml`"
+    )]
+    Memory {
+        /// What it begins with.
+        needed: u64,
+        /// What it is given.
+        limit: usize,
+        /// Whose sidecar.
+        component: String,
+    },
+    /// Its limit is more than the host has room for.
+    #[error(
+        "the component's memory limit of {limit} bytes is more than the host gives any component, {max}: lower `memory` under `[limits]` in `{component}.toml`"
+    )]
+    MemoryLimit {
+        /// What the sidecar says.
+        limit: usize,
+        /// What there is.
+        max: usize,
+        /// Whose sidecar.
+        component: String,
+    },
+    /// The compiler failed in a way that it should not.
+    #[error(
+        "the compiler gave up on the component: this is a fault of the host, please report it with the file"
+    )]
+    Compiler(#[source] tokio::task::JoinError),
+}

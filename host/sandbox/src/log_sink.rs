@@ -1,0 +1,33 @@
+//! Where a guest's lines go beside the host's own log: for tests, and for the
+//! person at `qx-host dev`.
+
+use std::fmt;
+
+use qx_events::ComponentName;
+use qx_events::ports::LogLine;
+use uuid::Uuid;
+
+/// Which call a line belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallId {
+    /// The component.
+    pub component: ComponentName,
+    /// The event that it was handling.
+    pub event_id: Uuid,
+    /// For which time, from 1.
+    pub attempt: u32,
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} #{}", self.component, self.event_id, self.attempt)
+    }
+}
+
+/// Sees every line that a guest logged, within its limits, as it is logged.
+///
+/// Called on the thread that runs the guest: what takes long here delays others.
+pub trait LogSink: Send + Sync {
+    /// One line.
+    fn line(&self, call: &CallId, line: &LogLine);
+}

@@ -1,0 +1,10 @@
+//! The sandbox from outside: real components, built from text in the tests, loaded
+//! and called through the port.
+
+mod caching;
+mod calls;
+mod guests;
+mod limits;
+mod loading;
+mod wasi;
+mod world;

@@ -1,0 +1,66 @@
+//! Compiled components on disk, seen from outside.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use qx_events::Outcome;
+
+use super::guests::ping;
+use super::world::{World, effects};
+
+fn cached(folder: &Path) -> World {
+    World::with(|config| config.cache_dir = Some(folder.to_owned()))
+}
+
+fn accepts() -> Vec<u8> {
+    ping("(call $ok)", "")
+}
+
+fn rejects() -> Vec<u8> {
+    ping("(call $reject (i32.const 0) (i32.const 0))", "")
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    paths
+}
+
+#[tokio::test]
+async fn the_second_load_runs_what_the_cache_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    effects(cached(folder.path()).run(accepts()).await);
+    let [entry] = &entries(folder.path())[..] else {
+        panic!("one entry");
+    };
+    // The code of another component in its place shows which of the two is run.
+    let other = tempfile::tempdir().unwrap();
+    cached(other.path()).load(rejects()).await;
+    fs::copy(&entries(other.path())[0], entry).unwrap();
+    let outcome = cached(folder.path()).run(accepts()).await;
+    assert!(matches!(outcome, Outcome::Rejected { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_entry_is_compiled_again_and_put_right() {
+    let folder = tempfile::tempdir().unwrap();
+    effects(cached(folder.path()).run(accepts()).await);
+    let entry = entries(folder.path()).pop().unwrap();
+    let whole = fs::read(&entry).unwrap();
+    fs::write(&entry, &whole[..whole.len() / 2]).unwrap();
+    effects(cached(folder.path()).run(accepts()).await);
+    assert_eq!(fs::read(&entry).unwrap().len(), whole.len());
+}
+
+#[tokio::test]
+async fn a_folder_that_others_can_write_to_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    effects(cached(folder.path()).run(accepts()).await);
+    assert!(entries(folder.path()).is_empty());
+}

@@ -1,0 +1,174 @@
+//! What stands around the sandbox in a test: a clock, a state, the lines that were
+//! logged, and an event.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, TimeZone, Utc};
+use qx_events::ports::{Clock, Invocation, LogLine, StateReader, StateValue};
+use qx_events::{
+    ComponentName, Effects, Envelope, ExportIndex, Fault, Limits, Outcome, TraceContext,
+};
+
+use crate::{CallId, LoadError, Loaded, LogSink, Manifest, Sandbox, SandboxConfig};
+
+/// The event's id.
+pub(super) const ID: &str = "6f1f5e0e-7d2f-4a35-9d2c-8e0f4a3f1b10";
+
+/// The context of the delivery.
+pub(super) const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+/// A moment at which everything happens.
+struct Frozen;
+
+impl Clock for Frozen {
+    fn now(&self) -> DateTime<Utc> {
+        Utc.with_ymd_and_hms(2026, 3, 1, 10, 0, 0).unwrap()
+    }
+}
+
+/// Lines, as they were logged.
+#[derive(Default)]
+pub(super) struct Lines(Mutex<Vec<(CallId, LogLine)>>);
+
+impl LogSink for Lines {
+    fn line(&self, call: &CallId, line: &LogLine) {
+        self.0.lock().unwrap().push((call.clone(), line.clone()));
+    }
+}
+
+/// A state, and how often it was asked.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) values: HashMap<String, StateValue>,
+    pub(super) asked: Mutex<Vec<String>>,
+}
+
+#[async_trait::async_trait]
+impl StateReader for State {
+    async fn read(&self, key: &str) -> Result<Option<StateValue>, Fault> {
+        tokio::task::yield_now().await;
+        self.asked.lock().unwrap().push(key.to_owned());
+        match key {
+            "broken" => Err(Fault::transient("read state", "connection refused")),
+            "panic" => panic!("the reader fell over"),
+            _ => Ok(self.values.get(key).cloned()),
+        }
+    }
+}
+
+pub(super) struct World {
+    pub(super) sandbox: Sandbox,
+    pub(super) lines: Arc<Lines>,
+    pub(super) state: Arc<State>,
+    pub(super) manifest: Manifest,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(super) fn with(set: impl FnOnce(&mut SandboxConfig)) -> Self {
+        let lines = Arc::new(Lines::default());
+        let mut config = SandboxConfig::new(Arc::new(Frozen));
+        config.instances_max = 8;
+        config.log_sink = Some(Arc::clone(&lines) as _);
+        set(&mut config);
+        let value = |value: &str, version| StateValue {
+            value: value.to_owned(),
+            version,
+        };
+        let values = [
+            ("stars", value("41", 7)),
+            ("huge", value(&"x".repeat(9 << 20), 1)),
+        ];
+        Self {
+            sandbox: Sandbox::new(config).unwrap(),
+            lines,
+            state: Arc::new(State {
+                values: values.map(|(key, value)| (key.to_owned(), value)).into(),
+                asked: Mutex::default(),
+            }),
+            manifest: Manifest::new(ComponentName::parse("stars").unwrap()),
+        }
+    }
+
+    /// The same world with other limits for what is loaded.
+    pub(super) fn limits(mut self, set: impl FnOnce(&mut Limits)) -> Self {
+        set(&mut self.manifest.settings.limits);
+        self
+    }
+
+    pub(super) async fn try_load(&self, bytes: Vec<u8>) -> Result<Loaded, LoadError> {
+        self.sandbox.load(bytes, self.manifest.clone()).await
+    }
+
+    pub(super) async fn load(&self, bytes: Vec<u8>) -> Loaded {
+        self.try_load(bytes).await.unwrap()
+    }
+
+    /// The whole chain of causes of a load that fails.
+    pub(super) async fn refusal(&self, bytes: Vec<u8>) -> String {
+        let error = self.try_load(bytes).await.unwrap_err();
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    }
+
+    /// Loads a component and calls its first handler.
+    pub(super) async fn run(&self, bytes: Vec<u8>) -> Outcome {
+        self.call(&self.load(bytes).await).await
+    }
+
+    pub(super) async fn call(&self, loaded: &Loaded) -> Outcome {
+        self.call_with(loaded, "{\"n\": 1.10}").await
+    }
+
+    pub(super) async fn call_with(&self, loaded: &Loaded, payload: &str) -> Outcome {
+        let body = format!(
+            r#"{{"event_id":"{ID}","event_name":"ping","event_version":3,"occurred_at":"2026-02-03T04:05:06Z",
+                "correlation_id":"11111111-7d2f-4a35-9d2c-8e0f4a3f1b10","causation_id":null,
+                "tenant_id":"22222222-7d2f-4a35-9d2c-8e0f4a3f1b10","actor_id":"ada","payload":{payload}}}"#
+        );
+        let invocation = Invocation {
+            envelope: Arc::new(Envelope::decode(body.as_bytes(), None).unwrap()),
+            attempt: 2,
+            trace: TraceContext::parse(PARENT, Some("vendor=1")),
+            state: Arc::clone(&self.state) as _,
+        };
+        loaded.handler.call(ExportIndex(0), invocation).await
+    }
+
+    /// What was logged so far.
+    pub(super) fn logged(&self) -> Vec<String> {
+        let lines = self.lines.0.lock().unwrap();
+        lines.iter().map(|(_, line)| line.message.clone()).collect()
+    }
+
+    /// Which calls the lines belong to.
+    pub(super) fn callers(&self) -> Vec<CallId> {
+        let lines = self.lines.0.lock().unwrap();
+        lines.iter().map(|(call, _)| call.clone()).collect()
+    }
+}
+
+/// The effects of a call that must have succeeded.
+pub(super) fn effects(outcome: Outcome) -> Effects {
+    let Outcome::Done(effects) = outcome else {
+        panic!("not done: {outcome:?}");
+    };
+    effects
+}
+
+/// The breach and detail of a call that must have failed.
+pub(super) fn failure(outcome: Outcome) -> (&'static str, String) {
+    let Outcome::Failed { breach, detail } = outcome else {
+        panic!("not failed: {outcome:?}");
+    };
+    (breach.as_str(), detail)
+}
