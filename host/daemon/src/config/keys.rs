@@ -222,6 +222,9 @@ keys! {
     TELEMETRY_LEVEL = Key::new("telemetry", "level", Kind::Text)
         .default("info")
         .doc("What is logged: a level, or directives such as `info,qx_pipeline=debug`.");
+    TELEMETRY_PROCESS_PARENT = Key::new("telemetry", "process_parent", Kind::Word(&["message", "none"]))
+        .default("message")
+        .doc("What the span of a delivery is a child of: its message's context, or nothing, which makes each delivery a trace of its own. It links to the message's context either way.");
 
     HOST_GRACE = number("host", "grace_ms", 0, 600_000, "milliseconds")
         .default("10000")

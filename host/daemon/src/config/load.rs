@@ -17,7 +17,7 @@ use super::keys;
 use super::layers::{self, File, Given, Raw, Values};
 use super::model::{
     AdminConfig, ComponentsConfig, Config, ConsumerConfig, DatabaseConfig, EmbeddedConfig,
-    LogFormat, RelayConfig, StreamConfig, StreamKind, TelemetryConfig,
+    LogFormat, ProcessParent, RelayConfig, StreamConfig, StreamKind, TelemetryConfig,
 };
 use super::nats;
 use super::reader::Reader;
@@ -294,6 +294,10 @@ fn telemetry(reader: &Reader<'_>) -> TelemetryConfig {
             Some(_) | None => LogFormat::Text,
         },
         level,
+        process_parent: match reader.word(&keys::TELEMETRY_PROCESS_PARENT) {
+            Some("none") => ProcessParent::None,
+            Some(_) | None => ProcessParent::Message,
+        },
     }
 }
 

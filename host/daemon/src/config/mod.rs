@@ -25,7 +25,7 @@ pub use fault::{ConfigFault, ConfigFaults, Place};
 pub use grant::Grant;
 pub use model::{
     AdminConfig, ComponentsConfig, Config, ConsumerConfig, DatabaseConfig, EmbeddedConfig,
-    LogFormat, RelayConfig, StreamConfig, StreamKind, TelemetryConfig,
+    LogFormat, ProcessParent, RelayConfig, StreamConfig, StreamKind, TelemetryConfig,
 };
 pub use nats::{NatsAuth, NatsConfig, NatsIdentity, NatsTls};
 pub use reference::reference;

@@ -127,6 +127,20 @@ pub struct TelemetryConfig {
     pub log: LogFormat,
     /// What is logged: a level or directives, checked.
     pub level: String,
+    /// What the span of a delivery is a child of.
+    pub process_parent: ProcessParent,
+}
+
+/// What the span of a delivery is a child of. It links to the message's context
+/// either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProcessParent {
+    /// The message's context: one trace from the producer to the last handler.
+    #[default]
+    Message,
+    /// Nothing: a trace of its own. For messages that wait for days or fan out
+    /// widely.
+    None,
 }
 
 /// Shape of the log.

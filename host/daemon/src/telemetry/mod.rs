@@ -24,7 +24,7 @@ pub use console::{Console, Palette};
 pub use logged::Logged;
 pub use metered::Metered;
 pub use metrics::Metrics;
-pub use options::{Options, ProcessParent};
+pub use options::Options;
 pub use propagation::Exported;
 pub use sampler::{Sample, Sampled, Sampler};
 pub use start::{Telemetry, TelemetryError, init, start};

@@ -5,18 +5,7 @@
 //! the one who asks; the endpoint of `OTEL_EXPORTER_OTLP_*` stands in for one that
 //! is not configured.
 
-use crate::config::{LogFormat, TelemetryConfig};
-
-/// What the span of a delivery is a child of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ProcessParent {
-    /// The message's context: one trace from the producer to the last handler.
-    #[default]
-    Message,
-    /// Nothing: a trace for each delivery, linked to the producer's. For messages
-    /// that wait for days, or fan out widely.
-    None,
-}
+use crate::config::{LogFormat, ProcessParent, TelemetryConfig};
 
 /// How telemetry is set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +45,7 @@ impl Options {
                 .or_else(|| set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
                 .or_else(|| set("OTEL_EXPORTER_OTLP_ENDPOINT")),
             service_name: set("OTEL_SERVICE_NAME").unwrap_or_else(|| config.service_name.clone()),
-            parent: ProcessParent::default(),
+            parent: config.process_parent,
         }
     }
 }
@@ -71,6 +60,7 @@ mod tests {
             service_name: "qx-host".to_owned(),
             log: LogFormat::Text,
             level: "info".to_owned(),
+            process_parent: ProcessParent::Message,
         }
     }
 

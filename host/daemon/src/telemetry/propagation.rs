@@ -12,7 +12,7 @@ use qx_pipeline::trace::Propagation;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::options::ProcessParent;
+use crate::config::ProcessParent;
 
 /// Spans are exported.
 #[derive(Debug, Clone, Copy)]

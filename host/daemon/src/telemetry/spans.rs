@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Status, TracerProvider};
-use opentelemetry_otlp::{ExporterBuildError, SpanExporter as OtlpExporter, WithExportConfig};
+use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
+use opentelemetry_otlp::{
+    ExporterBuildError, SpanExporter as OtlpExporter, WithExportConfig, WithTonicConfig,
+};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
@@ -28,6 +31,8 @@ pub(super) fn exporter(endpoint: &str) -> Result<impl SpanExporter + use<>, Expo
         .with_tonic()
         .with_endpoint(endpoint)
         .with_timeout(EXPORT_WAIT)
+        // For https: the authorities that browsers trust. Not used for http.
+        .with_tls_config(ClientTlsConfig::new().with_enabled_roots())
         .build()
 }
 

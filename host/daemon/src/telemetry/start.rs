@@ -43,7 +43,7 @@ pub enum TelemetryError {
     },
     /// The collector's address is none we can speak to.
     #[error(
-        "use the OTLP endpoint (telemetry.otlp_endpoint or OTEL_EXPORTER_OTLP_ENDPOINT): it must be http://host:port of a collector's gRPC port, usually 4317; for TLS run a collector beside the host"
+        "use the OTLP endpoint (telemetry.otlp_endpoint or OTEL_EXPORTER_OTLP_ENDPOINT): it must be http://host:port or https://host:port of a collector's gRPC port, usually 4317"
     )]
     Endpoint(#[source] Option<ExporterBuildError>),
     /// There is no runtime to export from.
@@ -101,7 +101,10 @@ pub fn start(options: &Options) -> Result<Telemetry, TelemetryError> {
 
 fn provider(endpoint: &str, service_name: &str) -> Result<SdkTracerProvider, TelemetryError> {
     tokio::runtime::Handle::try_current().map_err(TelemetryError::NoRuntime)?;
-    if !endpoint.starts_with("http://") {
+    if !["http://", "https://"]
+        .iter()
+        .any(|scheme| endpoint.starts_with(scheme))
+    {
         return Err(TelemetryError::Endpoint(None));
     }
     let exporter =
@@ -141,5 +144,44 @@ impl Telemetry {
         if let Ok(Err(error)) = flushed.await {
             tracing::warn!(%error, "the last spans did not reach the collector");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{LogFormat, ProcessParent};
+
+    fn refused(filter: &str, endpoint: Option<&str>) -> TelemetryError {
+        let options = Options {
+            format: LogFormat::Text,
+            filter: filter.to_owned(),
+            filter_from: "RUST_LOG",
+            endpoint: endpoint.map(ToOwned::to_owned),
+            service_name: "qx-test".to_owned(),
+            parent: ProcessParent::Message,
+        };
+        start(&options).err().unwrap()
+    }
+
+    #[test]
+    fn a_bad_filter_names_its_place_and_what_would_be_right() {
+        let text = refused("info,a=loud", None).to_string();
+        assert!(text.contains("`info,a=loud` of RUST_LOG"), "{text}");
+        assert!(text.contains("`info,qx_pipeline=debug`"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_we_cannot_speak_to_says_what_would_be_right() {
+        for endpoint in ["collector:4317", "grpc://collector:4317", "http://"] {
+            let text = refused("info", Some(endpoint)).to_string();
+            assert!(text.contains("http://host:port"), "{endpoint}: {text}");
+        }
+    }
+
+    #[test]
+    fn spans_need_a_runtime_to_leave_from() {
+        let error = refused("info", Some("http://127.0.0.1:4317"));
+        assert!(matches!(error, TelemetryError::NoRuntime(_)), "{error:?}");
     }
 }

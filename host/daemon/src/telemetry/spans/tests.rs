@@ -9,8 +9,9 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::*;
+use crate::config::ProcessParent;
+use crate::telemetry::Exported;
 use crate::telemetry::fixtures::{Captured, REMOTE};
-use crate::telemetry::{Exported, ProcessParent};
 
 const REMOTE_TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const REMOTE_SPAN: &str = "b7ad6b7169203331";
@@ -215,4 +216,58 @@ fn a_collector_that_is_away_is_one_line_and_so_is_its_return() {
         lines[0].contains("do not arrive") && lines[1].contains("again"),
         "{lines:?}"
     );
+}
+
+/// A collector that takes one batch: HTTP/2 by hand, since an answer is five bytes
+/// and a trailer.
+async fn collect(listener: tokio::net::TcpListener) -> (String, Vec<u8>) {
+    let (socket, _) = listener.accept().await.unwrap();
+    let mut connection = h2::server::handshake(socket).await.unwrap();
+    let (request, mut respond) = connection.accept().await.unwrap().unwrap();
+    let path = request.uri().path().to_owned();
+    let mut body = request.into_body();
+    let answer = async move {
+        let mut received = Vec::new();
+        while let Some(chunk) = body.data().await {
+            let chunk = chunk.unwrap();
+            body.flow_control().release_capacity(chunk.len()).unwrap();
+            received.extend_from_slice(&chunk);
+        }
+        let head = axum::http::Response::builder().header("content-type", "application/grpc");
+        let mut send = respond
+            .send_response(head.body(()).unwrap(), false)
+            .unwrap();
+        send.send_data(bytes::Bytes::from_static(&[0; 5]), false)
+            .unwrap();
+        let mut trailers = axum::http::HeaderMap::new();
+        trailers.insert("grpc-status", "0".parse().unwrap());
+        send.send_trailers(trailers).unwrap();
+        received
+    };
+    let closed = async move { while connection.accept().await.is_some() {} };
+    let (received, ()) = tokio::join!(answer, closed);
+    (path, received)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_span_reaches_a_collector_over_grpc_when_the_host_stops() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let provider = provider(exporter(&endpoint).unwrap(), resource("qx-test"));
+    let subscriber = Registry::default().with(vec![layer(&provider)]);
+    tracing::subscriber::with_default(subscriber, || {
+        let span = process_span();
+        Exported::new(ProcessParent::Message).enter(&span, Some(&remote()));
+    });
+    let flushed = tokio::task::spawn_blocking(move || provider.shutdown());
+    let ((path, received), flushed) = tokio::join!(collect(listener), flushed);
+    flushed.unwrap().unwrap();
+    assert_eq!(
+        path,
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+    );
+    // Text is itself in protobuf, and so are the bytes of an id.
+    let has = |part: &[u8]| received.windows(part.len()).any(|window| window == part);
+    assert!(has(b"process order.placed") && has(b"qx-test") && has(b"messaging.system"));
+    assert!(has(&hex::decode(REMOTE_TRACE).unwrap()) && has(&hex::decode(REMOTE_SPAN).unwrap()));
 }
