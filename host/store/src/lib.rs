@@ -4,9 +4,11 @@
 //! The only crate that knows sqlx. Never: decides what a fault means for a
 //! message, or what is tried again; that is the pipeline's.
 
+mod audit;
 mod columns;
 mod error;
 mod fault;
+mod inbox;
 mod letter;
 mod migrate;
 mod postgres;
@@ -19,6 +21,7 @@ mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use audit::{Audit, ComponentAudit, EventAudit};
 pub use error::StoreError;
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;

@@ -21,6 +21,10 @@ pub const USER: &str = "qx";
 /// Its password; without it the server lets nobody in.
 pub const PASSWORD: &str = "only-for-tests";
 
+/// What is needed of the server's programs. All in one folder, so that they are
+/// of one version.
+const PROGRAMS: [&str; 3] = ["initdb", "pg_ctl", "createdb"];
+
 /// The one that tests of this process share, as long as one of them holds it.
 static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
 
@@ -29,9 +33,9 @@ static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
 pub enum ServerError {
     /// Not installed, or not found.
     #[error(
-        "PostgreSQL is not installed (looked for `{0}` in PATH, `pg_config --bindir` and /usr/lib/postgresql/*/bin); install it with `apt-get install -y postgresql`"
+        "PostgreSQL is not installed (looked for initdb, pg_ctl and createdb in PATH, `pg_config --bindir` and /usr/lib/postgresql/*/bin); install it with `apt-get install -y postgresql`"
     )]
-    Missing(&'static str),
+    Missing,
     /// A program could not be run.
     #[error("failed to run {program}")]
     Run {
@@ -66,7 +70,7 @@ pub struct Postgres {
 impl Postgres {
     /// Makes and starts a server.
     pub fn start() -> Result<Self, ServerError> {
-        let bin = bin_folder().ok_or(ServerError::Missing("initdb"))?;
+        let bin = bin_folder().ok_or(ServerError::Missing)?;
         let folder = tempfile::Builder::new().prefix("qx-postgres-").tempdir()?;
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
@@ -135,6 +139,11 @@ impl Postgres {
     pub fn restart(&self) -> Result<(), ServerError> {
         self.kill()?;
         self.up()
+    }
+
+    /// What the server has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.data().join("server.log")).unwrap_or_default()
     }
 
     fn data(&self) -> PathBuf {
@@ -257,20 +266,20 @@ fn said(output: &Output, log: &Path) -> String {
 
 /// The folder that has the server's programs.
 fn bin_folder() -> Option<PathBuf> {
-    let has_initdb = |folder: &PathBuf| folder.join("initdb").is_file();
+    let has_all = |folder: &PathBuf| PROGRAMS.iter().all(|name| folder.join(name).is_file());
     let path = std::env::var_os("PATH").unwrap_or_default();
-    if let Some(folder) = std::env::split_paths(&path).find(has_initdb) {
+    if let Some(folder) = std::env::split_paths(&path).find(has_all) {
         return Some(folder);
     }
     if let Ok(output) = Command::new("pg_config").arg("--bindir").output() {
         let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-        if has_initdb(&folder) {
+        if has_all(&folder) {
             return Some(folder);
         }
     }
     let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
     let folders = versions.flatten().map(|version| version.path().join("bin"));
-    folders.filter(has_initdb).max()
+    folders.filter(has_all).max()
 }
 
 fn is_root() -> bool {

@@ -72,7 +72,7 @@ pub(super) async fn a_rolled_back_row_is_never_seen(world: &World) {
 
 /// Equal as JSON always, and to the byte where jsonb could not have kept it.
 pub(super) async fn an_envelope_goes_out_as_json_allows(world: &World) {
-    let deep = format!("{}1{}", "[".repeat(900), "]".repeat(900));
+    let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
     for payload in [
         r#"{"b": 1.10, "a": [true, null, "ü🚀\n\"\\"], "n": 12345678901234567890123}"#,
         r#"{"nul": "a\u0000b"}"#,
