@@ -2,11 +2,13 @@
 //! at once. A [`Secret`] shows itself to nobody.
 
 use std::fmt;
+use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use async_nats::ServerAddr;
 use qx_events::EventName;
+
+use crate::address::{Addresses, without_user};
 
 /// How the broker is reached, and what the stream must be like.
 #[derive(Clone)]
@@ -66,15 +68,6 @@ impl fmt::Debug for NatsConfig {
             .field("connect_timeout", &self.connect_timeout)
             .field("request_timeout", &self.request_timeout)
             .finish()
-    }
-}
-
-/// A URL, legal or not, without what stands before its last `@`.
-fn without_user(raw: &str) -> String {
-    match (raw.rsplit_once('@'), raw.split_once("://")) {
-        (None, _) => raw.to_owned(),
-        (Some((_, host)), Some((scheme, _))) => format!("{scheme}://***@{host}"),
-        (Some((_, host)), None) => format!("***@{host}"),
     }
 }
 
@@ -156,38 +149,12 @@ impl fmt::Display for ConfigFault {
     }
 }
 
-/// The servers' addresses without the credentials that were in them, and those.
-#[derive(Debug)]
-pub(crate) struct Addresses {
-    pub(crate) servers: Vec<ServerAddr>,
-    pub(crate) credentials: Credentials,
-}
-
-/// The user that a URL names, or the token, which stands where a user would.
-#[derive(PartialEq, Eq)]
-struct Named {
-    user: String,
-    password: Option<String>,
-}
-
-impl From<Named> for Credentials {
-    fn from(Named { user, password }: Named) -> Self {
-        match password {
-            Some(password) => Self::UserPassword {
-                user,
-                password: Secret::new(password),
-            },
-            None => Self::Token(Secret::new(user)),
-        }
-    }
-}
-
 impl NatsConfig {
     /// Everything that cannot work, without asking a server.
     pub fn faults(&self) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
         let mut fault = |key, problem: String| faults.push(ConfigFault { key, problem });
-        if let Err(problem) = self.addresses() {
+        if let Err(problem) = Addresses::read(&self.servers, &self.credentials) {
             fault("nats.servers", problem);
         }
         let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
@@ -200,107 +167,41 @@ impl NatsConfig {
             fault("nats.subject_prefix", problem.to_owned());
         }
         if self.duplicate_window.is_zero() {
-            let problem = "must be longer than zero, for instance \"10m\": without it a message that is sent twice is stored twice";
-            fault("nats.duplicate_window", problem.to_owned());
+            let problem = "must be longer than zero, for instance 600: without it a message that is sent twice is stored twice";
+            fault("nats.duplicate_window_s", problem.to_owned());
         }
         if !self.max_age.is_zero() && self.max_age < self.duplicate_window {
-            let problem = "must not be shorter than nats.duplicate_window";
-            fault("nats.max_age", problem.to_owned());
+            let problem = "must not be shorter than nats.duplicate_window_s";
+            fault("nats.max_age_h", problem.to_owned());
         }
         if !matches!(self.replicas, 1..=5) {
             fault("nats.replicas", "must be 1 to 5".to_owned());
         }
+        let files = [
+            ("nats.tls_ca", self.tls.ca_file.as_ref()),
+            (
+                "nats.tls_cert",
+                self.tls.client.as_ref().map(|own| &own.cert_file),
+            ),
+            (
+                "nats.tls_key",
+                self.tls.client.as_ref().map(|own| &own.key_file),
+            ),
+        ];
+        for (key, path) in files {
+            if let Some(path) = path
+                && let Err(error) = File::open(path)
+            {
+                fault(key, format!("{} cannot be read: {error}", path.display()));
+            }
+        }
         faults
     }
-
-    /// Takes users and passwords out of the URLs, so that no log can show them.
-    pub(crate) fn addresses(&self) -> Result<Addresses, String> {
-        let mut servers = Vec::with_capacity(self.servers.len());
-        let mut found: Option<Named> = None;
-        for raw in &self.servers {
-            let (server, named) = address(raw)?;
-            servers.push(server);
-            let Some(named) = named else { continue };
-            if found.as_ref().is_some_and(|known| *known != named) {
-                return Err("the URLs name different users; name one in nats.user".to_owned());
-            }
-            found = Some(named);
-        }
-        if servers.is_empty() {
-            return Err(
-                "is empty; name a server, for instance \"nats://127.0.0.1:4222\"".to_owned(),
-            );
-        }
-        let credentials = match (found, &self.credentials) {
-            (None, own) => own.clone(),
-            (Some(named), Credentials::None) => named.into(),
-            (Some(_), _) => {
-                let problem = "a URL names a user, and so do other settings; keep one of the two";
-                return Err(problem.to_owned());
-            }
-        };
-        Ok(Addresses {
-            servers,
-            credentials,
-        })
-    }
-}
-
-/// A server's address without the user (or token) and password that its URL names,
-/// and those.
-fn address(raw: &str) -> Result<(ServerAddr, Option<Named>), String> {
-    // The text may hold a password, and so may the parser's error: neither is repeated.
-    let wrong =
-        || "not a URL such as \"nats://127.0.0.1:4222\" or \"tls://nats.example:4222\"".to_owned();
-    let parsed: ServerAddr = raw.parse().ok().ok_or_else(wrong)?;
-    if parsed.is_websocket() {
-        return Err("WebSocket is not supported; use nats:// or tls://".to_owned());
-    }
-    if parsed.host().is_empty() {
-        return Err(wrong());
-    }
-    let mut url = parsed.into_inner();
-    let user = percent_decoded(url.username());
-    let password = url.password().map(percent_decoded);
-    let named = (!user.is_empty()).then_some(Named { user, password });
-    if url.set_password(None).is_err() || url.set_username("").is_err() {
-        return Err(wrong());
-    }
-    let server = ServerAddr::from_url(url).ok().ok_or_else(wrong)?;
-    Ok((server, named))
-}
-
-/// Undoes `%xx`; what is none stays as it is.
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let code = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        let code = code.and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match code {
-            Some(byte) if first == b'%' => {
-                bytes.push(byte);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            Some(_) | None => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn with_servers(servers: &[&str]) -> NatsConfig {
-        NatsConfig {
-            servers: servers.iter().map(|&server| server.to_owned()).collect(),
-            ..NatsConfig::default()
-        }
-    }
 
     #[test]
     fn the_defaults_have_no_fault() {
@@ -316,51 +217,21 @@ mod tests {
             duplicate_window: Duration::from_hours(2),
             max_age: Duration::from_hours(1),
             replicas: 9,
+            tls: Tls {
+                ca_file: Some("/nowhere/ca.pem".into()),
+                ..Tls::default()
+            },
             ..NatsConfig::default()
         };
         let keys: Vec<&str> = config.faults().iter().map(|fault| fault.key).collect();
-        let all = ["servers", "stream", "subject_prefix", "max_age", "replicas"];
+        let all = [
+            "servers",
+            "stream",
+            "subject_prefix",
+            "max_age_h",
+            "replicas",
+            "tls_ca",
+        ];
         assert_eq!(keys, all.map(|key| format!("nats.{key}")));
-    }
-
-    #[test]
-    fn credentials_leave_the_url_before_anybody_sees_them() {
-        let config = with_servers(&["nats://joe:s%40fe%2F1@a:4222", "nats://b:4222"]);
-        let addresses = config.addresses().unwrap();
-        let Credentials::UserPassword { user, password } = &addresses.credentials else {
-            panic!("{:?}", addresses.credentials);
-        };
-        assert_eq!((user.as_str(), password.reveal()), ("joe", "s@fe/1"));
-        let shown = format!("{addresses:?}");
-        assert!(
-            !shown.contains("s@fe") && !shown.contains("s%40fe"),
-            "{shown}"
-        );
-
-        let token = with_servers(&["nats://t0ken@a:4222"]).addresses().unwrap();
-        assert!(
-            matches!(token.credentials, Credentials::Token(token) if token.reveal() == "t0ken")
-        );
-    }
-
-    #[test]
-    fn a_bad_url_is_refused_without_repeating_its_password() {
-        for bad in [
-            &["nats://joe:hunter2@"][..],
-            &["http://joe:hunter2@a:1"],
-            &["nats://joe:hunter2@a:99999"],
-            &["nats://joe:hunter2@a:1", "nats://ann:hunter2@b:1"],
-            &[],
-        ] {
-            let faults = with_servers(bad).faults();
-            assert_eq!(faults.len(), 1, "{bad:?}");
-            assert!(!faults[0].to_string().contains("hunter2"), "{}", faults[0]);
-        }
-        let twice = NatsConfig {
-            credentials: Credentials::Token(Secret::new("hunter2")),
-            ..with_servers(&["nats://joe:x@a:1"])
-        };
-        assert_eq!(twice.faults().len(), 1);
-        assert!(!format!("{twice:?}").contains("hunter2"));
     }
 }

@@ -12,6 +12,7 @@ use async_nats::client::Client;
 use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr, rustls};
 use tokio::sync::watch;
 
+use crate::address::Addresses;
 use crate::config::{Credentials, NatsConfig, Tls};
 use crate::error::BrokerError;
 use crate::identity;
@@ -69,7 +70,7 @@ impl Link {
 impl Dialer {
     pub(crate) fn new(config: &NatsConfig) -> Result<Self, BrokerError> {
         let faults = config.faults();
-        let addresses = config.addresses();
+        let addresses = Addresses::read(&config.servers, &config.credentials);
         let (Ok(addresses), []) = (addresses, faults.as_slice()) else {
             return Err(BrokerError::Config(faults));
         };

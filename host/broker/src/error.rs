@@ -42,7 +42,7 @@ pub enum BrokerError {
     },
     /// No common ground for encryption.
     #[error(
-        "no TLS connection with {servers}: check nats.tls.ca_file (whose certificates do we trust?), the host name in nats.servers, nats.tls.cert_file and nats.tls.key_file, and that the server speaks TLS"
+        "no TLS connection with {servers}: check nats.tls_ca (whose certificates do we trust?), the host name in nats.servers, nats.tls_cert and nats.tls_key, and that the server speaks TLS"
     )]
     Tls {
         /// Where.

@@ -61,6 +61,7 @@ pub(crate) async fn take_up(
     for _ in 0..RACES_MAX {
         let stream = inner.ensure_stream().await?;
         if let Some(found) = find(inner, &wanted.name).await? {
+            ahead_of_its_stream(inner, &found).await?;
             let found = bring_up_to_date(inner, wanted, found).await?;
             return Ok(Footing::of(&stream, &found));
         }
@@ -81,6 +82,23 @@ pub(crate) async fn take_up(
         doing: format!("keep the consumer `{}` in place", wanted.name),
         source: "somebody else makes and removes it".into(),
     })
+}
+
+/// A power cut can take the end of a stream and leave the consumer behind it. Newer
+/// servers notice (2.15.1 does); 2.9.10 skips as many new events, so it is said.
+async fn ahead_of_its_stream(inner: &Inner, found: &consumer::Info) -> Result<(), BrokerError> {
+    let consumer = found.delivered.stream_sequence;
+    // Looked at after the consumer: it can only be too new.
+    let last = inner.ensure_stream().await?.state.last_sequence;
+    if consumer > last {
+        tracing::error!(
+            consumer = found.name,
+            at = consumer,
+            stream_ends_at = last,
+            "the stream lost its end and the durable consumer did not notice: the next events are not delivered to it; update the server, or remove the consumer (`nats consumer rm`)"
+        );
+    }
+    Ok(())
 }
 
 /// Where a consumer that is not there begins.

@@ -12,10 +12,10 @@ use crate::config::{Credentials, Secret};
 pub(crate) const fn shown(credentials: &Credentials) -> &'static str {
     match credentials {
         Credentials::None => "a connection without credentials",
-        Credentials::File(_) => "the credentials of nats.credentials_file",
+        Credentials::File(_) => "the credentials of nats.credentials",
         Credentials::UserPassword { .. } => "nats.user with nats.password",
         Credentials::Token(_) => "nats.token",
-        Credentials::NKey(_) => "the key of nats.nkey",
+        Credentials::NKey(_) => "the key of nats.nkey_seed_file",
     }
 }
 
@@ -23,12 +23,14 @@ pub(crate) const fn shown(credentials: &Credentials) -> &'static str {
 pub(crate) const fn remedy(credentials: &Credentials) -> &'static str {
     match credentials {
         Credentials::None => {
-            "set nats.user and nats.password, nats.token, nats.nkey or nats.credentials_file"
+            "set nats.user and nats.password, nats.token, nats.nkey_seed_file or nats.credentials"
         }
         Credentials::File(_) => "check that the file is current and of this server's operator",
         Credentials::UserPassword { .. } => "check nats.user and nats.password",
         Credentials::Token(_) => "check nats.token",
-        Credentials::NKey(_) => "check nats.nkey, and that its public key is a user of the server",
+        Credentials::NKey(_) => {
+            "check nats.nkey_seed_file, and that its public key is a user of the server"
+        }
     }
 }
 
@@ -43,19 +45,19 @@ pub(crate) fn answer(credentials: &Credentials, nonce: &[u8]) -> Result<Auth, Au
         }
         Credentials::Token(token) => auth.token = Some(token.reveal().to_owned()),
         Credentials::NKey(seed) => {
-            let key = key(seed.reveal(), "nats.nkey")?;
+            let key = key(seed.reveal(), "nats.nkey_seed_file")?;
             auth.signature = Some(signature(&key, nonce)?);
             auth.nkey = Some(key.public_key());
         }
         Credentials::File(path) => {
             let text = std::fs::read_to_string(path).map_err(|error| {
                 AuthError::new(format!(
-                    "nats.credentials_file {} cannot be read: {error}",
+                    "nats.credentials {} cannot be read: {error}",
                     path.display()
                 ))
             })?;
             let (jwt, seed) = parse(&text)?;
-            let key = key(seed.reveal(), "the seed in nats.credentials_file")?;
+            let key = key(seed.reveal(), "the seed in nats.credentials")?;
             auth.signature = Some(signature(&key, nonce)?);
             auth.jwt = Some(jwt);
         }
@@ -88,7 +90,7 @@ fn parse(text: &str) -> Result<(String, Secret), AuthError> {
     match found.as_slice() {
         [jwt, seed] => Ok(((*jwt).to_owned(), Secret::new(*seed))),
         _ => Err(AuthError::new(
-            "nats.credentials_file does not hold one user token and one seed; make one with `nsc generate creds`",
+            "nats.credentials does not hold one user token and one seed; make one with `nsc generate creds`",
         )),
     }
 }
@@ -121,8 +123,8 @@ mod tests {
         std::fs::write(&path, "nothing").unwrap();
         assert!(says(&file).contains("nsc generate creds"));
         std::fs::write(&path, FILE).unwrap();
-        assert!(says(&file).contains("seed in nats.credentials_file"));
-        assert!(says(&Credentials::NKey(Secret::new("SUSEED"))).contains("nats.nkey"));
+        assert!(says(&file).contains("seed in nats.credentials"));
+        assert!(says(&Credentials::NKey(Secret::new("SUSEED"))).contains("nats.nkey_seed_file"));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! The client library logs every attempt of its own; this crate logs each change
 //! once. Silence the target [`CLIENT_LOG_TARGET`] to hear it once only.
 
+mod address;
 mod broker;
 mod config;
 mod connection;

@@ -173,7 +173,7 @@ fn mismatches(found: &Config, config: &NatsConfig) -> Vec<Mismatch> {
     if found.duplicate_window < config.duplicate_window {
         let wanted = shown(config.duplicate_window);
         let remedy = edit(format!("--dupe-window={wanted}"))
-            + ", or shorten nats.duplicate_window, when no outage lasts longer";
+            + ", or shorten nats.duplicate_window_s, when no outage lasts longer";
         let now = shown(found.duplicate_window);
         refuse(
             "duplicate_window",
@@ -202,7 +202,7 @@ fn remarks(found: &Config, config: &NatsConfig) -> Vec<String> {
     let age = found.max_age;
     if !age.is_zero() && (config.max_age.is_zero() || age < config.max_age) {
         remarks.push(format!(
-            "the stream keeps events for {} only, nats.max_age says {}",
+            "the stream keeps events for {} only, nats.max_age_h says {}",
             shown(age),
             shown(config.max_age)
         ));
@@ -304,6 +304,6 @@ mod tests {
         found.max_messages_per_subject = 1;
         let remarks = remarks(&found, &config);
         assert_eq!(remarks.len(), 2, "{remarks:?}");
-        assert!(remarks[0].contains("for 1h only, nats.max_age says 168h"));
+        assert!(remarks[0].contains("for 1h only, nats.max_age_h says 168h"));
     }
 }

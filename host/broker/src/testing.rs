@@ -57,8 +57,20 @@ pub enum StartError {
     /// The program ended, or does not answer.
     #[error("nats-server did not start: {0}")]
     Failed(String),
-    /// Files or processes.
-    #[error("failed to run nats-server")]
+    /// The program cannot be run.
+    #[error(
+        "cannot run {}: correct $QX_NATS_SERVER, or unset it and run `tools/test-servers.sh`",
+        .program.display()
+    )]
+    Program {
+        /// What was tried.
+        program: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Its files.
+    #[error("nats-server's files")]
     Io(#[from] std::io::Error),
 }
 
@@ -173,7 +185,11 @@ impl Nats {
             .stdin(Stdio::null())
             .stdout(Stdio::from(log.try_clone()?))
             .stderr(Stdio::from(log))
-            .spawn()?;
+            .spawn()
+            .map_err(|source| StartError::Program {
+                program: self.program.clone(),
+                source,
+            })?;
         let ports = self.ports_file(child.id());
         self.child = Some(child);
         self.answers(&ports).await
@@ -280,9 +296,9 @@ fn find_program() -> Result<PathBuf, StartError> {
         })
 }
 
-/// The first client port in the server's file.
+/// The first port in the server's file: the one for clients, with or without TLS.
 fn port_in(text: &str) -> Option<u16> {
-    let (_, rest) = text.split_once("nats://127.0.0.1:")?;
+    let (_, rest) = text.split_once("://127.0.0.1:")?;
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     // An unfinished file has no end.
     if rest.contains('}') {

@@ -112,7 +112,7 @@ async fn a_refused_client_reads_which_setting_to_look_at() {
             Credentials::Token(Secret::new("hunter2")),
             "check nats.token",
         ),
-        (missing.credentials, "nats.credentials_file"),
+        (missing.credentials, "nats.credentials"),
     ];
     for (credentials, says) in table {
         let config = NatsConfig {
@@ -169,7 +169,7 @@ async fn a_server_that_speaks_no_tls_is_not_talked_to_in_the_clear() {
     };
     let error = refusal(config).await;
     assert!(matches!(error, BrokerError::Tls { .. }), "{error:?}");
-    assert!(error.to_string().contains("nats.tls.ca_file"), "{error}");
+    assert!(error.to_string().contains("nats.tls_ca"), "{error}");
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn bad_settings_are_refused_together_before_a_server_is_asked() {
     };
     let text = refusal(config).await.to_string();
     assert!(
-        text.contains("nats.stream") && text.contains("nats.duplicate_window"),
+        text.contains("nats.stream") && text.contains("nats.duplicate_window_s"),
         "{text}"
     );
 }

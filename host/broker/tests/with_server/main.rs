@@ -10,6 +10,8 @@ mod consuming;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod credentials_file;
+#[cfg(test)]
 mod making_the_stream;
 #[cfg(test)]
 mod outages;

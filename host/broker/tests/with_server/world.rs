@@ -105,3 +105,21 @@ pub(crate) async fn take(source: &mut Box<dyn Source>, count: usize) -> Vec<Stri
     }
     seen
 }
+
+/// Subscribes, however often the connection has to be waited for.
+pub(crate) async fn subscribe_when_up(
+    broker: &Broker,
+    component: &str,
+    patterns: &[&str],
+) -> Box<dyn Source> {
+    let deadline = tokio::time::Instant::now() + LONG;
+    loop {
+        match broker.subscribe(&subscription(component, patterns)).await {
+            Ok(source) => return source,
+            Err(fault) => {
+                let late = tokio::time::Instant::now() > deadline;
+                assert!(fault.is_transient() && !late, "{}", fault.chain());
+            }
+        }
+    }
+}
