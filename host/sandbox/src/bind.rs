@@ -113,11 +113,11 @@ impl Table<'_> {
         let Some(wanted) = route.export.as_deref() else {
             return self.only_choice(&route.pattern);
         };
-        let interface = is_interface(wanted);
-        let found = self
-            .candidates
-            .iter()
-            .find(|c| c.name == wanted || (interface && c.name == contract::HANDLER));
+        let named = |name: &str| self.candidates.iter().find(|c| c.name == name);
+        let found = match named(wanted) {
+            None if is_interface(wanted) => named(contract::HANDLER),
+            found => found,
+        };
         match found {
             Some(candidate) => self.index_of(candidate),
             None => Err(LoadError::NoSuchExport {
@@ -232,7 +232,10 @@ fn wrong_signature(candidate: &Candidate, found: &str) -> LoadError {
 
 /// The ways to name the interface in a route.
 fn is_interface(name: &str) -> bool {
-    matches!(name, "handler" | "qx:events/handler" | contract::HANDLER)
+    matches!(
+        name,
+        "handler" | "qx:events/handler" | contract::HANDLER | contract::HANDLE
+    )
 }
 
 #[cfg(test)]

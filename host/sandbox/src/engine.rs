@@ -26,6 +26,10 @@ const CALL_STACK_BYTES: usize = 2 << 20;
 /// Memories of one component. `QuickJS` has three, everything else one.
 pub(crate) const MEMORIES_PER_INSTANCE: u32 = 4;
 
+/// Memories of all instances together, beyond one each: a slot reserves 4 GiB of
+/// addresses, of which a process has 128 TiB.
+const MEMORIES_MAX: u32 = 4_096;
+
 /// Tables of one component. Three were seen.
 pub(crate) const TABLES_PER_INSTANCE: u32 = 8;
 
@@ -104,7 +108,7 @@ fn pool(instances_max: u32, memory_bytes_max: usize, scan: Enabled) -> PoolingAl
     pool.total_component_instances(instances_max)
         .total_stacks(instances_max)
         .total_core_instances(times(CORE_INSTANCES_PER_INSTANCE))
-        .total_memories(times(MEMORIES_PER_INSTANCE))
+        .total_memories(times(MEMORIES_PER_INSTANCE).min(MEMORIES_MAX.max(instances_max)))
         .total_tables(times(TABLES_PER_INSTANCE))
         .total_gc_heaps(instances_max)
         .max_core_instances_per_component(CORE_INSTANCES_PER_INSTANCE)

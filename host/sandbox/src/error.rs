@@ -96,7 +96,7 @@ pub enum LoadError {
     },
     /// It wants something that this handler does not get.
     #[error(
-        "the component imports `{import}`, which is not granted: add \"{capability}\" to `grants` in `{component}.toml`, or build it without"
+        "the component imports `{import}`, which is not granted: add \"{capability}\" to `grants` in `{component}.toml`, and under `[components]` of the host if they are named there, or build it without"
     )]
     NotGranted {
         /// Its name.
@@ -182,7 +182,7 @@ pub enum LoadError {
     Clash(#[from] Clash),
     /// It wants more memory than it is given, before it does anything.
     #[error(
-        "the component begins with {needed} bytes of memory, more than its limit of {limit}: raise `memory` under `[limits]` in `{component}.toml`"
+        "the component begins with {needed} bytes of memory, more than its limit of {limit}: raise `memory_mb` under `[limits]` in `{component}.toml`"
     )]
     Memory {
         /// What it begins with.
@@ -194,7 +194,7 @@ pub enum LoadError {
     },
     /// Its limit is more than the host has room for.
     #[error(
-        "the component's memory limit of {limit} bytes is more than the host gives any component, {max}: lower `memory` under `[limits]` in `{component}.toml`"
+        "the component's memory limit of {limit} bytes is more than the host gives any component, {max}: lower `memory_mb` under `[limits]` in `{component}.toml`"
     )]
     MemoryLimit {
         /// What the sidecar says.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use qx_events::ports::{Clock, Handler};
-use qx_events::{Binding, Component as ServedComponent, Digest};
+use qx_events::{Binding, Component as ServedComponent, ComponentName, Digest};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
@@ -33,8 +33,9 @@ const COMPONENT_BYTES_MAX: usize = 64 << 20;
 /// this is the most that handlers use.
 const INSTANCES_MAX: u32 = 256;
 
-/// Most memory that a component can be given by default.
-const MEMORY_BYTES_MAX: usize = 1 << 30;
+/// Most memory that a component can be given by default: all that a guest of 32
+/// bits can address.
+const MEMORY_BYTES_MAX: usize = 4 << 30;
 
 /// How the sandbox is built.
 #[derive(Clone)]
@@ -196,6 +197,7 @@ impl Inner {
             log_sink: self.config.log_sink.clone(),
             instances: Arc::clone(&self.instances),
         });
+        let name = manifest.name.clone();
         // Only to see whether the bindings clash: the rule is the table's.
         ServedComponent::new(
             manifest.name,
@@ -204,6 +206,7 @@ impl Inner {
             Arc::clone(&handler),
             bindings.clone(),
         )?;
+        warn_of_unbound(&name, &exports, &bindings);
         Ok(Loaded {
             digest,
             bindings,
@@ -245,6 +248,15 @@ impl Inner {
             tracing::warn!(%error, %digest, "cannot keep the compiled component");
         }
         Ok(component)
+    }
+}
+
+/// A handler that no event reaches is no error, and seldom meant.
+fn warn_of_unbound(component: &ComponentName, exports: &[String], bindings: &[Binding]) {
+    for (index, export) in exports.iter().enumerate() {
+        if !bindings.iter().any(|binding| binding.export.0 == index) {
+            tracing::warn!(%component, export, "handler has no route and is never called");
+        }
     }
 }
 

@@ -93,6 +93,7 @@ fn the_interface_needs_routes_and_is_what_a_route_means_that_names_nothing() {
     for export in [
         None,
         Some("handler"),
+        Some("handle"),
         Some("qx:events/handler"),
         Some(contract::HANDLER),
     ] {

@@ -40,7 +40,10 @@ pub(crate) fn outcome(ended: Ended, last_words: Option<String>) -> Outcome {
     match ended {
         Ended::Deadline(limit) => failed(
             Breach::Deadline,
-            &format!("ran longer than {} ms (limits.timeout)", limit.as_millis()),
+            &format!(
+                "ran longer than {} ms (limits.timeout_ms)",
+                limit.as_millis()
+            ),
             last_words,
         ),
         // Bounded attempts and then a dead letter: a guest that can make the host
@@ -78,11 +81,11 @@ fn declined(failure: Failure) -> Outcome {
 fn trapped(error: &wasmtime::Error, context: &Context, last_words: Option<String>) -> Outcome {
     let cause = error.root_cause().to_string();
     if let Some(denied) = context.memory.denied() {
-        let detail = format!("{denied} (limits.memory), and then failed: {cause}");
+        let detail = format!("{denied} (limits.memory_mb), and then failed: {cause}");
         return failed(Breach::Memory, &detail, last_words);
     }
     if cause.starts_with(FUEL_EXHAUSTED) {
-        let detail = "handed the host more than it takes at once (limits.value_bytes)";
+        let detail = "handed the host more than it takes at once (limits.value_kb)";
         return failed(Breach::HostCalls, detail, last_words);
     }
     if is_hosts_doing(error) {

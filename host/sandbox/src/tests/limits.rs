@@ -101,7 +101,7 @@ async fn a_component_that_begins_with_too_much_memory_is_not_loaded() {
         refusal.contains("131072") && refusal.contains("65536"),
         "{refusal}"
     );
-    let world = World::new().limits(|limits| limits.memory_bytes = 1 << 40);
+    let world = World::new().limits(|limits| limits.memory_bytes = 5 << 30);
     let refusal = world.refusal(ping("(call $ok)", "")).await;
     assert!(refusal.contains("[limits]"), "{refusal}");
 }
