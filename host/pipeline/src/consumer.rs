@@ -27,7 +27,7 @@ use crate::witness::Sight;
 const FETCH_WAIT: Duration = Duration::from_secs(10);
 
 /// Settings of one component's consumer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerConfig {
     /// What it wants from the stream.
     pub subscription: Subscription,

@@ -1,7 +1,7 @@
 //! The named places where the process may die, so that a test can make it.
 //!
-//! In an ordinary build this is nothing. In a build with the feature
-//! `crash-points`, `QX_CRASH_AT=relay-1` (or `relay-1:3`, the third time round)
+//! In a release build this is nothing. In a debug build, which the tests use,
+//! `QX_CRASH_AT=relay-1` (or `relay-1:3`, the third time round)
 //! makes the process abort there, with no destructor run and nothing flushed.
 
 /// The gaps between two adjacent effects. Each has a `CRASH WINDOW` comment where
@@ -17,7 +17,7 @@ pub(crate) enum Window {
 }
 
 /// Dies here, if a test asked for it.
-#[cfg(feature = "crash-points")]
+#[cfg(debug_assertions)]
 pub(crate) fn point(window: Window) {
     use std::sync::atomic::{AtomicU32, Ordering};
     static PASSES: AtomicU32 = AtomicU32::new(0);
@@ -36,7 +36,7 @@ pub(crate) fn point(window: Window) {
     }
 }
 
-/// Nothing, in an ordinary build.
-#[cfg(not(feature = "crash-points"))]
+/// Nothing, in a release build.
+#[cfg(not(debug_assertions))]
 #[inline]
 pub(crate) fn point(_: Window) {}

@@ -1,0 +1,245 @@
+//! The host as a whole: configured, built, started, drained.
+
+mod observe;
+mod roles;
+
+use std::sync::Arc;
+
+use qx_events::ports::{Clock, Outbox, Publisher, Stream};
+use qx_pipeline::trace::Propagation;
+use qx_pipeline::{
+    Dispatcher, Mediator, Relay, RelayConfig, Replay, Services, Settler, Witness, settler,
+};
+use tokio::sync::Notify;
+
+use crate::admin::Admin;
+use crate::catalog::Catalog;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::fleet::Fleet;
+use crate::open::{self, StartError};
+use crate::supervise::{Drained, Supervisor, Task};
+use crate::telemetry::{Sampled, Sampler};
+pub use observe::Observer;
+pub use roles::Roles;
+
+/// What a host is told apart from its configuration.
+pub struct Surroundings {
+    /// What this process does.
+    pub roles: Roles,
+    /// Is told of every decision.
+    pub witness: Arc<dyn Witness>,
+    /// Ties spans to W3C contexts.
+    pub propagation: Arc<dyn Propagation>,
+    /// Serves `/metrics`; none in tests and in embedded use.
+    pub metrics: Option<crate::telemetry::Metrics>,
+}
+
+/// A host that is connected and verified; no event moves yet.
+pub struct App {
+    config: Config,
+    roles: Roles,
+    supervisor: Supervisor,
+    outbox: Arc<dyn Outbox>,
+    publisher: Arc<dyn Publisher>,
+    dispatcher: Arc<Dispatcher>,
+    commits: Option<settler::GroupCommit>,
+    catalog: Arc<Catalog>,
+    mediator: Arc<Mediator>,
+    nudge: Arc<Notify>,
+    witness: Arc<dyn Witness>,
+    propagation: Arc<dyn Propagation>,
+    store: qx_store::Store,
+    stream: Arc<dyn Stream>,
+    metrics: Option<crate::telemetry::Metrics>,
+}
+
+/// A host at work.
+pub struct Running {
+    supervisor: Supervisor,
+    dispatcher: Arc<Dispatcher>,
+    observer: Observer,
+    grace: std::time::Duration,
+}
+
+impl App {
+    /// Connects to everything and checks it. The order is that of the data.
+    pub async fn build(config: Config, around: Surroundings) -> Result<Self, StartError> {
+        let supervisor = Supervisor::default();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let nudge = Arc::new(Notify::new());
+
+        let store = open::migrated_store(&config).await?;
+        let (stream, publisher) = open::stream(&config).await?;
+        let sandbox = Arc::new(open::sandbox(&config, &clock)?);
+        let mediator = Arc::new(Mediator::default());
+        let (settler, commits) = Settler::new(store.ledger());
+        let dispatcher = Arc::new(Dispatcher::new(Services {
+            mediator: Arc::clone(&mediator),
+            ledger: store.ledger(),
+            settler,
+            dead_letters: store.dead_letters(),
+            clock: Arc::clone(&clock),
+            witness: Arc::clone(&around.witness),
+            propagation: Arc::clone(&around.propagation),
+            nudge: Arc::clone(&nudge),
+            calls_max: config.consumer.in_flight_max,
+            stop: supervisor.stop(),
+        }));
+        let fleet = around.roles.consumer.then(|| {
+            Arc::new(Fleet::new(
+                Arc::clone(&stream),
+                Arc::clone(&dispatcher),
+                supervisor.clone(),
+                config.consumer.ack_wait,
+            ))
+        });
+        let catalog = Catalog::new(
+            config.components.clone(),
+            sandbox,
+            Arc::clone(&mediator),
+            fleet,
+            clock,
+        );
+        Ok(Self {
+            outbox: store.outbox(),
+            roles: around.roles,
+            witness: around.witness,
+            propagation: around.propagation,
+            metrics: around.metrics,
+            catalog: Arc::new(catalog),
+            mediator,
+            commits: Some(commits),
+            config,
+            supervisor,
+            publisher,
+            dispatcher,
+            nudge,
+            store,
+            stream,
+        })
+    }
+
+    /// Starts what this process is there for.
+    pub async fn start(mut self) -> Result<Running, StartError> {
+        let observer = Observer::new(&self);
+        self.start_admin(&observer).await?;
+        if self.roles.consumer {
+            self.start_consumers();
+        }
+        if self.roles.relay {
+            self.start_relay();
+        }
+        Ok(Running {
+            supervisor: self.supervisor,
+            dispatcher: self.dispatcher,
+            grace: self.config.grace,
+            observer,
+        })
+    }
+
+    /// Health and figures, as soon as there is something to tell.
+    async fn start_admin(&self, observer: &Observer) -> Result<(), StartError> {
+        let insight = Arc::new(observer.clone());
+        if let Some(metrics) = &self.metrics {
+            let (metrics, sampled) = (metrics.clone(), Arc::clone(&insight));
+            let stop = self.supervisor.stop();
+            self.supervisor.spawn(Task::Sampler, move || {
+                Sampler::new(metrics.clone(), Arc::clone(&sampled) as Arc<dyn Sampled>)
+                    .run(stop.clone())
+            });
+        }
+        if let Some(listen) = self.config.admin.listen {
+            let admin = Admin::bind(listen, insight, self.metrics.clone())
+                .await
+                .map_err(StartError::Admin)?;
+            let stop = self.supervisor.stop();
+            self.supervisor.spawn_once(Task::Admin, admin.run(stop));
+        }
+        Ok(())
+    }
+
+    fn start_relay(&self) {
+        let config = RelayConfig {
+            batch: self.config.relay.batch,
+            poll_max: self.config.relay.poll_max,
+            lease_term: self.config.relay.lease,
+            retention: self.config.relay.retention,
+            holder: format!("{}/{}", std::process::id(), uuid::Uuid::new_v4()),
+        };
+        let (outbox, publisher) = (Arc::clone(&self.outbox), Arc::clone(&self.publisher));
+        let (nudge, witness) = (Arc::clone(&self.nudge), Arc::clone(&self.witness));
+        let propagation = Arc::clone(&self.propagation);
+        let stop = self.supervisor.stop();
+        self.supervisor.spawn(Task::Relay, move || {
+            Relay::new(
+                config.clone(),
+                Arc::clone(&outbox),
+                Arc::clone(&publisher),
+                Arc::clone(&nudge),
+                Arc::clone(&witness),
+                Arc::clone(&propagation),
+            )
+            .run(stop.clone())
+        });
+    }
+
+    fn start_consumers(&mut self) {
+        if let Some(commits) = self.commits.take() {
+            let settled = self.supervisor.settled();
+            self.supervisor.spawn_once(Task::GroupCommit, async move {
+                tokio::select! {
+                    biased; // What was asked for is committed first.
+                    () = commits.run() => {}
+                    () = settled.cancelled() => {}
+                }
+            });
+        }
+        let (catalog, stop) = (Arc::clone(&self.catalog), self.supervisor.stop());
+        self.supervisor.spawn(Task::Catalog, move || {
+            Arc::clone(&catalog).run(stop.clone())
+        });
+        let (letters, dispatcher) = (self.store.dead_letters(), Arc::clone(&self.dispatcher));
+        let stop = self.supervisor.stop();
+        self.supervisor.spawn(Task::Replay, move || {
+            Replay::new(Arc::clone(&letters), Arc::clone(&dispatcher)).run(stop.clone())
+        });
+    }
+}
+
+impl Running {
+    /// Dispatches events in this process, without a broker.
+    pub fn dispatcher(&self) -> &Arc<Dispatcher> {
+        &self.dispatcher
+    }
+
+    /// Answers how things are.
+    pub fn observer(&self) -> &Observer {
+        &self.observer
+    }
+
+    /// Returns when a task has failed that the host cannot do without.
+    pub async fn failed(&self) {
+        self.supervisor.failed().await;
+    }
+
+    /// Takes no more work, lets what was taken finish, within the grace.
+    pub async fn drain(self) -> Drained {
+        self.supervisor.drain(self.grace).await
+    }
+}
+
+/// Builds, starts, and drains when `until` returns: a signal, or the failure of a
+/// task that may not fail.
+pub async fn run(
+    config: Config,
+    around: Surroundings,
+    until: impl Future<Output = ()>,
+) -> Result<Drained, StartError> {
+    let running = App::build(config, around).await?.start().await?;
+    tokio::select! {
+        () = until => {}
+        () = running.failed() => {}
+    }
+    Ok(running.drain().await)
+}

@@ -1,0 +1,133 @@
+//! Answers how things are: for health, metrics, listings, and for whoever waits
+//! until nothing is left to do. Reads; changes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use qx_events::Fault;
+use qx_events::ports::Stream;
+use qx_pipeline::Mediator;
+use qx_store::Store;
+
+use super::{App, Roles};
+use crate::account::Account;
+use crate::admin::{Check, HandlerView, Insight, Readiness};
+use crate::catalog::Catalog;
+use crate::telemetry::{Sample, Sampled};
+
+/// How often somebody who waits for the end looks.
+const DRAINED_POLL: Duration = Duration::from_millis(100);
+/// Looks in a row that must find nothing to do: an event may be between the
+/// tables and the stream when one looks.
+const DRAINED_LOOKS: u32 = 3;
+
+/// Looks at a host.
+#[derive(Clone)]
+pub struct Observer {
+    roles: Roles,
+    store: Store,
+    stream: Arc<dyn Stream>,
+    mediator: Arc<Mediator>,
+    catalog: Arc<Catalog>,
+}
+
+impl Observer {
+    pub(super) fn new(app: &App) -> Self {
+        Self {
+            roles: app.roles,
+            store: app.store.clone(),
+            stream: Arc::clone(&app.stream),
+            mediator: Arc::clone(&app.mediator),
+            catalog: Arc::clone(&app.catalog),
+        }
+    }
+
+    /// The account of every event, from the tables.
+    pub async fn account(&self) -> Result<Account, Fault> {
+        let audit = self.store.audit().await?;
+        Ok(Account::draw_up(&audit, Some(&self.mediator.routes())))
+    }
+
+    /// Returns when nothing is left to do: no row waits, no component is behind.
+    pub async fn drained(&self) {
+        let mut quiet = 0;
+        while quiet < DRAINED_LOOKS {
+            tokio::time::sleep(DRAINED_POLL).await;
+            quiet = match self.is_quiet().await {
+                Ok(true) => quiet + 1,
+                // What cannot be read now is not known to be done.
+                Ok(false) | Err(_) => 0,
+            };
+        }
+    }
+
+    async fn is_quiet(&self) -> Result<bool, Fault> {
+        if !self.catalog.has_looked() || self.store.outbox().status().await?.pending > 0 {
+            return Ok(false);
+        }
+        for component in self.mediator.routes().components() {
+            match self.stream.lag(&component.name).await? {
+                Some(lag) if lag.pending == 0 && lag.in_flight == 0 => {}
+                Some(_) | None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    async fn checks(&self) -> Vec<Check> {
+        let mut checks = vec![
+            match self.store.check().await {
+                Ok(()) => Check::passed("database"),
+                Err(error) => Check::failed("database", crate::cli::chain(&error)),
+            },
+            match self.stream.check().await {
+                Ok(()) => Check::passed("stream"),
+                Err(fault) => Check::failed("stream", fault.chain()),
+            },
+        ];
+        if self.roles.consumer {
+            checks.push(if self.catalog.has_looked() {
+                Check::passed("components")
+            } else {
+                Check::failed("components", "being loaded")
+            });
+        }
+        checks
+    }
+}
+
+#[async_trait::async_trait]
+impl Insight for Observer {
+    async fn handlers(&self) -> Vec<HandlerView> {
+        self.catalog.slots()
+    }
+
+    async fn readiness(&self) -> Readiness {
+        Readiness {
+            checks: self.checks().await,
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Sampled for Observer {
+    async fn sample(&self) -> Sample {
+        let mut lags = Vec::new();
+        for component in self.mediator.routes().components() {
+            if let Ok(Some(lag)) = self.stream.lag(&component.name).await {
+                lags.push((component.name.clone(), lag));
+            }
+        }
+        let mut components = BTreeMap::new();
+        for slot in self.catalog.slots() {
+            *components.entry(slot.state).or_insert(0) += 1;
+        }
+        Sample {
+            outbox: self.store.outbox().status().await.ok(),
+            dead_letters: self.store.dead_letters().count().await.ok(),
+            lags,
+            components,
+        }
+    }
+}

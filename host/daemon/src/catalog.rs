@@ -1,0 +1,277 @@
+//! The folder of components, and what of it is in service.
+//!
+//! A file that appears is loaded, one that changes replaces the build in service
+//! in one step, one that disappears takes its component out of service. A file
+//! that cannot be loaded leaves what is in service where it is, and is shown with
+//! its reason. Events in flight finish on the build they began with.
+
+mod folder;
+mod slot;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use qx_events::ports::Clock;
+use qx_events::{Component, ComponentName};
+use qx_pipeline::Mediator;
+use qx_sandbox::{Capability, Manifest, ManifestRoute, Sandbox};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::HandlerView;
+use crate::cli::chain;
+use crate::config::{ComponentsConfig, Grant, Sidecar};
+use crate::fleet::Fleet;
+use folder::{Files, Folder};
+pub use slot::Slot;
+pub use watch::Watch;
+
+/// A file is loaded once it has stayed the same for so long: whoever copies it
+/// into the folder may not be done yet.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// How often the folder is read even if the system reported no change: not every
+/// file system reports.
+const RESCAN: Duration = Duration::from_secs(2);
+
+/// The catalog.
+pub struct Catalog {
+    config: ComponentsConfig,
+    sandbox: Arc<Sandbox>,
+    mediator: Arc<Mediator>,
+    fleet: Option<Arc<Fleet>>,
+    clock: Arc<dyn Clock>,
+    slots: Mutex<BTreeMap<String, Slot>>,
+    looked: AtomicBool,
+}
+
+impl Catalog {
+    /// A catalog of this folder. Without a fleet components are loaded and routed,
+    /// and nothing is consumed.
+    pub fn new(
+        config: ComponentsConfig,
+        sandbox: Arc<Sandbox>,
+        mediator: Arc<Mediator>,
+        fleet: Option<Arc<Fleet>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            config,
+            sandbox,
+            mediator,
+            fleet,
+            clock,
+            slots: Mutex::default(),
+            looked: AtomicBool::new(false),
+        }
+    }
+
+    /// Follows the folder until `stop`.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let watch = Watch::new(&self.config.dir);
+        let mut folder = Folder::new(self.config.dir.clone());
+        loop {
+            self.follow(&mut folder).await;
+            tokio::select! {
+                biased; // Stop wins over one more look.
+                () = stop.cancelled() => return,
+                () = watch.changed() => {}
+                () = tokio::time::sleep(RESCAN) => {}
+            }
+        }
+    }
+
+    /// Brings what is in service in line with the folder, once.
+    pub async fn follow(&self, folder: &mut Folder) {
+        let mut seen = match folder.look() {
+            Ok(seen) => seen,
+            Err(error) => return tracing::warn!(error = %error, "components cannot be read"),
+        };
+        while !folder.is_settled(&seen) {
+            tokio::time::sleep(SETTLE).await;
+            match folder.look() {
+                Ok(again) => seen = again,
+                Err(_) => return, // Said at the next look.
+            }
+        }
+        for stranger in folder.new_strangers(&seen) {
+            tracing::warn!(file = %stranger.file, reason = stranger.reason, "file is left out");
+            let slot = Slot::stranger(stranger.reason.clone(), self.clock.now());
+            self.put(&stranger.file, slot);
+        }
+        for gone in folder.gone(&seen) {
+            self.remove(&gone);
+        }
+        for (stem, files) in folder.changed(&seen) {
+            self.load(&stem, &files).await;
+        }
+        folder.remember(seen);
+        self.looked.store(true, Ordering::Release);
+    }
+
+    /// Whether what lay in the folder at the start has been dealt with.
+    pub fn has_looked(&self) -> bool {
+        self.looked.load(Ordering::Acquire)
+    }
+
+    /// What is in service and what is not, by name.
+    pub fn slots(&self) -> Vec<HandlerView> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.iter().map(|(name, slot)| slot.view(name)).collect()
+    }
+
+    async fn load(&self, stem: &str, files: &Files) {
+        let loaded = self.build(stem, files).await;
+        let before = self.take(stem);
+        let now = self.clock.now();
+        let slot = match loaded {
+            Ok(component) => {
+                let component = Arc::new(component);
+                let replaced = before
+                    .as_ref()
+                    .and_then(Slot::serving)
+                    .map(|old| old.digest.short());
+                tracing::info!(
+                    component = %component.name,
+                    digest = component.digest.short(),
+                    replaced,
+                    "component is in service"
+                );
+                // From here on nothing new begins on the old build.
+                self.mediator.install(&component);
+                if let Some(fleet) = &self.fleet {
+                    fleet.serve(&component);
+                }
+                Slot::Serving {
+                    component,
+                    since: now,
+                }
+            }
+            Err(reason) => {
+                let still = before.and_then(Slot::into_serving);
+                tracing::error!(
+                    component = stem,
+                    reason,
+                    still_serving = still.as_ref().map(|old| old.digest.short()),
+                    "component cannot be loaded"
+                );
+                Slot::Broken {
+                    reason,
+                    since: now,
+                    still,
+                }
+            }
+        };
+        self.put(stem, slot);
+    }
+
+    /// Everything that can be wrong with the files is found here, before anything
+    /// in service is touched.
+    async fn build(&self, stem: &str, files: &Files) -> Result<Component, String> {
+        let name = ComponentName::parse(stem).map_err(|error| error.to_string())?;
+        let sidecar = self.sidecar(files)?;
+        let bytes = read(files.wasm.clone(), self.config.component_bytes_max as u64).await?;
+        let settings = sidecar.settings.clone();
+        let manifest = manifest(name.clone(), sidecar, &self.config);
+        let loaded = self
+            .sandbox
+            .load(bytes, manifest)
+            .await
+            .map_err(|error| chain(&error))?;
+        Component::new(
+            name,
+            loaded.digest,
+            settings,
+            loaded.handler,
+            loaded.bindings,
+        )
+        .map_err(|clash| clash.to_string())
+    }
+
+    fn sidecar(&self, files: &Files) -> Result<Sidecar, String> {
+        match &files.sidecar {
+            Some(path) => Sidecar::load(path, &self.config).map_err(|faults| faults.to_string()),
+            None => Ok(Sidecar::of_defaults(&self.config)),
+        }
+    }
+
+    fn remove(&self, stem: &str) {
+        let Some(slot) = self.take(stem) else { return };
+        if let Some(component) = slot.into_serving() {
+            tracing::info!(component = %component.name, "component is out of service");
+            self.mediator.remove(&component.name);
+            if let Some(fleet) = &self.fleet {
+                fleet.retire(&component.name);
+            }
+        }
+    }
+
+    fn put(&self, stem: &str, slot: Slot) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.insert(stem.to_owned(), slot);
+    }
+
+    fn take(&self, stem: &str) -> Option<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.remove(stem)
+    }
+}
+
+/// Reads a component once: what is checked is what is compiled.
+async fn read(path: PathBuf, bytes_max: u64) -> Result<Vec<u8>, String> {
+    let shown = path.display().to_string();
+    let read = move || {
+        let mut bytes = Vec::new();
+        std::fs::File::open(path)?
+            .take(bytes_max + 1)
+            .read_to_end(&mut bytes)?;
+        Ok::<_, std::io::Error>(bytes)
+    };
+    let bytes = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|panic| format!("{shown} was not read: {panic}"))?
+        .map_err(|error| {
+            format!("{shown} cannot be read: {error}; make it readable for this user")
+        })?;
+    if bytes.len() as u64 > bytes_max {
+        let megabytes = bytes_max >> 20;
+        return Err(format!(
+            "{shown} is larger than {megabytes} MB: raise [components] max_component_mb if it is meant to be"
+        ));
+    }
+    Ok(bytes)
+}
+
+/// What the sandbox is told beside the bytes.
+fn manifest(name: ComponentName, sidecar: Sidecar, host: &ComponentsConfig) -> Manifest {
+    let routes = sidecar.routes.map(|routes| {
+        let route = |route: crate::config::SidecarRoute| ManifestRoute {
+            patterns: route.patterns,
+            versions: route.versions,
+            export: route.export,
+        };
+        routes.into_iter().map(route).collect()
+    });
+    let grants = sidecar.grants.unwrap_or_else(|| host.grants.clone());
+    Manifest {
+        name,
+        settings: sidecar.settings,
+        routes,
+        grants: grants.into_iter().map(capability).collect(),
+    }
+}
+
+const fn capability(grant: Grant) -> Capability {
+    match grant {
+        Grant::Log => Capability::Log,
+        Grant::Config => Capability::Config,
+        Grant::State => Capability::State,
+        Grant::Emit => Capability::Emit,
+        Grant::Clock => Capability::Clock,
+        Grant::Random => Capability::Random,
+    }
+}

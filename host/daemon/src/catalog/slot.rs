@@ -1,0 +1,92 @@
+//! One place of the catalog: what serves there, or why nothing does.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use qx_events::Component;
+
+use crate::admin::HandlerView;
+
+/// One component's place.
+#[derive(Debug)]
+pub enum Slot {
+    /// It takes events.
+    Serving {
+        /// The build.
+        component: Arc<Component>,
+        /// Since when.
+        since: DateTime<Utc>,
+    },
+    /// The file that lies there cannot be loaded.
+    Broken {
+        /// Why, with what to do.
+        reason: String,
+        /// Since when.
+        since: DateTime<Utc>,
+        /// The build before, which still takes events.
+        still: Option<Arc<Component>>,
+    },
+}
+
+impl Slot {
+    /// A file that can be no component.
+    pub fn stranger(reason: String, since: DateTime<Utc>) -> Self {
+        Self::Broken {
+            reason,
+            since,
+            still: None,
+        }
+    }
+
+    /// The build that takes events.
+    pub fn serving(&self) -> Option<&Arc<Component>> {
+        match self {
+            Self::Serving { component, .. } => Some(component),
+            Self::Broken { still, .. } => still.as_ref(),
+        }
+    }
+
+    /// The build that takes events.
+    pub fn into_serving(self) -> Option<Arc<Component>> {
+        match self {
+            Self::Serving { component, .. } => Some(component),
+            Self::Broken { still, .. } => still,
+        }
+    }
+
+    /// As it is listed.
+    pub fn view(&self, name: &str) -> HandlerView {
+        let serving = self.serving();
+        let bindings = serving
+            .map(|component| component.bindings())
+            .unwrap_or_default();
+        let (state, reason, since) = match self {
+            Self::Serving { since, .. } => ("serving", None, since),
+            Self::Broken {
+                reason,
+                since,
+                still: Some(_),
+            } => ("degraded", Some(reason), since),
+            Self::Broken {
+                reason,
+                since,
+                still: None,
+            } => ("broken", Some(reason), since),
+        };
+        HandlerView {
+            component: name.to_owned(),
+            digest: serving.map(|component| component.digest.to_string()),
+            state: state.to_owned(),
+            events: bindings
+                .iter()
+                .map(|binding| binding.pattern.to_string())
+                .collect(),
+            versions: bindings
+                .iter()
+                .map(|binding| binding.versions.to_string())
+                .collect(),
+            reason: reason.cloned(),
+            since: since.to_rfc3339(),
+        }
+    }
+}

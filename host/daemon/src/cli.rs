@@ -1,0 +1,62 @@
+//! The command line: one file for each command, and what they share.
+
+mod args;
+mod audit;
+mod build;
+mod dev;
+mod dlq;
+mod doctor;
+mod exit;
+mod handlers;
+mod migrate;
+mod new;
+mod outbox;
+mod run;
+pub(crate) mod screen;
+mod trigger;
+
+pub use args::Cli;
+use args::{Command, DlqCommand, HandlersCommand, OutboxCommand};
+pub(crate) use exit::chain;
+pub use exit::{Exit, Failure, report};
+
+impl From<crate::open::StartError> for Failure {
+    fn from(error: crate::open::StartError) -> Self {
+        if error.is_unreachable() {
+            Self::unreachable("start", error)
+        } else {
+            Self::failed("start", error)
+        }
+    }
+}
+
+/// Runs what was asked for.
+pub fn run(cli: Cli) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed("start the runtime", error))?;
+    let config = cli.config.as_deref();
+    runtime.block_on(async {
+        match cli.command {
+            Command::Dev(args) => Box::pin(dev::dev(args)).await,
+            Command::Run(args) => Box::pin(run::run(config, args)).await,
+            Command::Migrate => migrate::migrate(config).await,
+            Command::New(args) => new::new(&args),
+            Command::Build(args) => build::build(&args),
+            Command::Trigger(args) => trigger::trigger(config, args).await,
+            Command::Handlers(HandlersCommand::List(output)) => {
+                handlers::list(config, output.output).await
+            }
+            Command::Outbox(OutboxCommand::Status(output)) => {
+                outbox::status(config, output.output).await
+            }
+            Command::Dlq(DlqCommand::List(args)) => dlq::list(config, args).await,
+            Command::Dlq(DlqCommand::Show(args)) => dlq::show(config, &args).await,
+            Command::Dlq(DlqCommand::Retry(args)) => dlq::retry(config, args).await,
+            Command::Dlq(DlqCommand::Drop(args)) => dlq::drop_letters(config, args).await,
+            Command::Audit(output) => audit::audit(config, output.output).await,
+            Command::Doctor(output) => doctor::doctor(config, output.output).await,
+        }
+    })
+}

@@ -1,0 +1,240 @@
+//! What can be said on the command line. These names are fixed: operators'
+//! scripts depend on them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use uuid::Uuid;
+
+/// Runs event handlers that are WebAssembly components: from a transactional
+/// outbox, over NATS JetStream, with effects that happen once.
+#[derive(Debug, Parser)]
+#[command(
+    name = "qx-host",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 a server does not answer, 4 stopped with deliveries unfinished."
+)]
+pub struct Cli {
+    /// The configuration. Without it: `qx-host.toml` here, then that of a running
+    /// `qx-host dev`, then the defaults.
+    #[arg(long, global = true, env = "QX_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Everything embedded in one process: builds handlers, reloads them as their
+    /// sources change, and prints what each event did.
+    Dev(DevArgs),
+    /// The daemon.
+    Run(RunArgs),
+    /// Creates or updates the tables in the database.
+    Migrate,
+    /// Makes the project of a new handler.
+    New(NewArgs),
+    /// Compiles a handler to a component.
+    Build(BuildArgs),
+    /// Records events in the outbox.
+    Trigger(TriggerArgs),
+    /// Components of the running host.
+    #[command(subcommand)]
+    Handlers(HandlersCommand),
+    /// The outbox.
+    #[command(subcommand)]
+    Outbox(OutboxCommand),
+    /// Dead letters.
+    #[command(subcommand)]
+    Dlq(DlqCommand),
+    /// Accounts for every event, from the tables.
+    Audit(OutputArgs),
+    /// Looks for what is wrong with the configuration, the servers and the tools.
+    Doctor(OutputArgs),
+}
+
+/// How a listing is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct OutputArgs {
+    /// How the listing is written.
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// Projects of handlers, or folders of such projects.
+    #[arg(default_value = ".")]
+    pub projects: Vec<PathBuf>,
+    /// Records these events at the start: JSON lines as for `trigger --lines`.
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+    /// Ends when every event has come to its end, with an account of all of them.
+    #[arg(long)]
+    pub until_drained: bool,
+    /// Where the data of this run lie; without it `.qx` here.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// What a process of the daemon does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Outbox to stream.
+    Relay,
+    /// Stream to handlers.
+    Consumer,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// What this process does.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "relay,consumer"
+    )]
+    pub roles: Vec<Role>,
+    /// Ends when every event has come to its end.
+    #[arg(long)]
+    pub until_drained: bool,
+    /// Prints a line for what each event did.
+    #[arg(long)]
+    pub live: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct NewArgs {
+    /// Name of the handler: lower-case letters, digits and hyphens.
+    pub name: String,
+    /// Folder to make; without it one of the handler's name.
+    #[arg(long, value_name = "DIR")]
+    pub path: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// The handler's project.
+    #[arg(default_value = ".")]
+    pub project: PathBuf,
+    /// Folder for the component, for instance that of a running host.
+    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    pub out: PathBuf,
+    /// First sees to it that this machine can compile to wasm, installing what it
+    /// lacks.
+    #[arg(long)]
+    pub install_toolchain: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TriggerArgs {
+    /// Name of the event, for instance `github.star.created`.
+    #[arg(required_unless_present = "lines")]
+    pub event_name: Option<String>,
+    /// The payload: JSON, `@file`, or `-` for standard input.
+    #[arg(long, default_value = "{}")]
+    pub data: String,
+    /// Version of the payload's shape.
+    #[arg(long, default_value_t = 1)]
+    pub event_version: u32,
+    /// Whose event it is.
+    #[arg(long)]
+    pub tenant: Option<Uuid>,
+    /// What it belongs to.
+    #[arg(long)]
+    pub correlation: Option<Uuid>,
+    /// W3C trace context.
+    #[arg(long)]
+    pub traceparent: Option<String>,
+    /// Many events: a file of JSON lines, each `{"event_name": …, "payload": …}`;
+    /// `-` for standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["event_name", "data"])]
+    pub lines: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum HandlersCommand {
+    /// What is in service, and what cannot be loaded and why.
+    List(OutputArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum OutboxCommand {
+    /// How many rows wait, were published, were set aside.
+    Status(OutputArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DlqCommand {
+    /// The dead letters, newest first.
+    List(DlqListArgs),
+    /// One dead letter, with headers and body.
+    Show(DlqShowArgs),
+    /// Asks the running host to call the component again.
+    Retry(DlqManyArgs),
+    /// Deletes for good.
+    Drop(DlqManyArgs),
+}
+
+/// Which dead letters are meant.
+#[derive(Debug, Args)]
+pub struct DlqWhich {
+    /// Of this component.
+    #[arg(long)]
+    pub component: Option<String>,
+    /// Of this event name.
+    #[arg(long, value_name = "NAME")]
+    pub event: Option<String>,
+    /// Of this class of reasons: rejected, exhausted, `unknown_version`, malformed,
+    /// `crash_loop`, unsettleable.
+    #[arg(long, value_name = "CLASS")]
+    pub kind: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DlqListArgs {
+    #[command(flatten)]
+    pub which: DlqWhich,
+    /// How many at most.
+    #[arg(long, default_value_t = 100)]
+    pub limit: u32,
+    /// How the listing is written.
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct DlqShowArgs {
+    /// Its id, or the beginning of it.
+    pub id: String,
+    /// How it is written.
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct DlqManyArgs {
+    /// Their ids, or the beginnings of them.
+    pub ids: Vec<String>,
+    /// All that match, without naming each.
+    #[arg(long, conflicts_with = "ids")]
+    pub all: bool,
+    #[command(flatten)]
+    pub which: DlqWhich,
+    /// Says what it would do, and does nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How the answer is written.
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub output: Output,
+}

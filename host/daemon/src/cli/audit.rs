@@ -1,0 +1,24 @@
+//! `qx-host audit`: accounts for every event.
+
+use std::path::Path;
+
+use super::args::Output;
+use super::exit::{Exit, Failure};
+use super::screen;
+use crate::account::Account;
+use crate::open;
+
+pub(super) async fn audit(config: Option<&Path>, output: Output) -> Result<Exit, Failure> {
+    let store = open::store(&open::config(config)?).await?;
+    let audit = store
+        .audit()
+        .await
+        .map_err(|fault| Failure::failed("account for the events", fault))?;
+    // Which component should have what is known to a running host alone.
+    let account = Account::draw_up(&audit, None);
+    match output {
+        Output::Json => screen::json(&account)?,
+        Output::Text => account.show(),
+    }
+    Ok(Exit::Done)
+}

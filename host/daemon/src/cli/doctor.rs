@@ -1,0 +1,168 @@
+//! `qx-host doctor`: tries everything a host needs, and says what would help.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::args::Output;
+use super::exit::{Exit, Failure, chain};
+use super::screen;
+use crate::config::Config;
+use crate::guest::toolchain;
+use crate::open;
+
+/// One thing that was tried.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: &'static str,
+    state: State,
+    detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// It works.
+    Ok,
+    /// It works, but somebody should know.
+    Warning,
+    /// It does not work.
+    Broken,
+}
+
+impl Finding {
+    fn ok(what: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            what,
+            state: State::Ok,
+            detail: detail.into(),
+        }
+    }
+
+    fn warning(what: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            what,
+            state: State::Warning,
+            detail: detail.into(),
+        }
+    }
+
+    fn broken(what: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            what,
+            state: State::Broken,
+            detail: detail.into(),
+        }
+    }
+}
+
+pub(super) async fn doctor(config: Option<&Path>, output: Output) -> Result<Exit, Failure> {
+    // A faulty configuration is said in full, as by every other command.
+    let config = open::config(config)?;
+    let findings = vec![
+        Finding::ok("configuration", described(&config)),
+        database(&config).await,
+        stream(&config).await,
+        components(&config),
+        wasm(),
+    ];
+    match output {
+        Output::Json => screen::json(&findings)?,
+        Output::Text => {
+            for finding in &findings {
+                let mark = match finding.state {
+                    State::Ok => "ok",
+                    State::Warning => "warning",
+                    State::Broken => "BROKEN",
+                };
+                let detail = screen::plain(&finding.detail);
+                screen::say(&format!("{:<14} {mark:<8} {detail}", finding.what));
+            }
+        }
+    }
+    let broken = findings
+        .iter()
+        .any(|finding| finding.state == State::Broken);
+    Ok(if broken { Exit::Failed } else { Exit::Done })
+}
+
+fn described(config: &Config) -> String {
+    let stream = match &config.stream.kind {
+        crate::config::StreamKind::Nats(nats) => format!("stream {} on NATS", nats.stream),
+        crate::config::StreamKind::Embedded(embedded) => {
+            format!("embedded stream {}", embedded.path.display())
+        }
+    };
+    format!(
+        "{}, {stream}, components in {}",
+        config.database.url,
+        config.components.dir.display()
+    )
+}
+
+async fn database(config: &Config) -> Finding {
+    let what = "database";
+    let store = match open::store(config).await {
+        Ok(store) => store,
+        Err(error) => return Finding::broken(what, chain(&error)),
+    };
+    if let Err(error) = store.check().await {
+        return Finding::broken(what, chain(&error));
+    }
+    match store.outbox().status().await {
+        Ok(status) if status.failed > 0 => Finding::warning(
+            what,
+            format!(
+                "{} rows were set aside: see last_error where failed_at is set",
+                status.failed
+            ),
+        ),
+        Ok(status) => Finding::ok(
+            what,
+            format!("tables are up to date, {} rows wait", status.pending),
+        ),
+        Err(fault) => Finding::broken(what, fault.chain()),
+    }
+}
+
+async fn stream(config: &Config) -> Finding {
+    let what = "stream";
+    match open::stream(config).await {
+        Ok((stream, _)) => match stream.check().await {
+            Ok(()) => Finding::ok(what, "answers"),
+            Err(fault) => Finding::broken(what, fault.chain()),
+        },
+        // A running host owns the embedded stream: that is as it should be.
+        Err(error) => match config.stream.kind {
+            crate::config::StreamKind::Embedded(_) => Finding::warning(what, chain(&error)),
+            crate::config::StreamKind::Nats(_) => Finding::broken(what, chain(&error)),
+        },
+    }
+}
+
+fn components(config: &Config) -> Finding {
+    let dir = &config.components.dir;
+    match std::fs::read_dir(dir) {
+        Ok(entries) => {
+            let wasm = entries
+                .filter_map(Result::ok)
+                .filter(|entry| entry.path().extension().is_some_and(|kind| kind == "wasm"))
+                .count();
+            Finding::ok("components", format!("{wasm} files in {}", dir.display()))
+        }
+        Err(error) => Finding::warning(
+            "components",
+            format!(
+                "{} cannot be read ({error}): make it, or set [components] dir",
+                dir.display()
+            ),
+        ),
+    }
+}
+
+fn wasm() -> Finding {
+    match toolchain::find() {
+        Ok(found) => Finding::ok("toolchain", found.to_string()),
+        Err(error) => Finding::warning("toolchain", chain(&error)),
+    }
+}

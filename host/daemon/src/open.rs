@@ -1,0 +1,217 @@
+//! Opens what the configuration names: database, stream, sandbox. Each failure
+//! says what was tried and what would help.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use qx_broker::Broker;
+use qx_events::ports::{Clock, Publisher, Stream};
+use qx_sandbox::{Sandbox, SandboxConfig};
+use qx_store::{EmbeddedStream, Store, StoreConfig};
+
+use crate::config::{
+    Config, ConfigFaults, DatabaseUrl, EmbeddedConfig, NatsAuth, NatsConfig, StreamKind,
+};
+
+/// Where a running `qx-host dev` leaves its configuration, below the folder it was
+/// started in.
+pub const DEV_CONFIG: &str = ".qx/qx-host.toml";
+
+/// Name of the embedded stream, as it stands beside a published row.
+const EMBEDDED_NAME: &str = "embedded";
+
+/// The host cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database cannot be used.
+    #[error("database {url} cannot be used")]
+    Database {
+        /// Without password.
+        url: String,
+        /// Why, with what to do.
+        #[source]
+        source: qx_store::StoreError,
+    },
+    /// The stream cannot be used.
+    #[error("stream cannot be used")]
+    Stream(#[source] qx_store::StoreError),
+    /// NATS cannot be used.
+    #[error("NATS cannot be used")]
+    Nats(#[source] qx_broker::BrokerError),
+    /// The file of a key cannot be read.
+    #[error("nats.nkey_seed {path} cannot be read: correct the path, or make it readable")]
+    Seed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The folder of components cannot be read.
+    #[error(
+        "components in {dir} cannot be read: make the folder readable, or name another in [components] dir"
+    )]
+    Components {
+        /// The folder.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The engine cannot be made.
+    #[error("sandbox cannot be made")]
+    Sandbox(#[source] qx_sandbox::SandboxError),
+    /// The admin address cannot be listened on.
+    #[error("admin address cannot be used")]
+    Admin(#[source] crate::admin::AdminError),
+}
+
+impl StartError {
+    /// Whether it is a server that does not answer, rather than a wrong setting.
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Database { source, .. } | Self::Stream(source) => {
+                matches!(source, qx_store::StoreError::Unreachable { .. })
+            }
+            Self::Nats(error) => error.is_transient(),
+            Self::Seed { .. } | Self::Components { .. } | Self::Sandbox(_) | Self::Admin(_) => {
+                false
+            }
+        }
+    }
+}
+
+/// The configuration: the file that is named, or the one that lies here, or that
+/// of a running `dev`, or the defaults; and the environment over it.
+pub fn config(named: Option<&Path>) -> Result<Config, ConfigFaults> {
+    let usual = [Path::new(Config::FILE_NAME), Path::new(DEV_CONFIG)];
+    let found = named.or_else(|| usual.into_iter().find(|path| path.is_file()));
+    Config::load(found, environment(), &[])
+}
+
+/// This process's variables, but for those that are no text.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// The database, connected. Its tables may be missing.
+pub async fn store(config: &Config) -> Result<Store, StartError> {
+    let url = &config.database.url;
+    let own = matches!(url, DatabaseUrl::Sqlite(_));
+    let connections_max = config.database.max_connections;
+    let wanted = StoreConfig {
+        connections_max,
+        ..StoreConfig::new(url.expose())
+    };
+    Store::connect(&if own { wanted.create() } else { wanted })
+        .await
+        .map_err(|source| StartError::Database {
+            url: url.to_string(),
+            source,
+        })
+}
+
+/// The database, with its tables. SQLite is one's own: it is migrated on the spot.
+/// PostgreSQL is shared: there `qx-host migrate` is a deliberate step.
+pub async fn migrated_store(config: &Config) -> Result<Store, StartError> {
+    let store = store(config).await?;
+    let own = matches!(config.database.url, DatabaseUrl::Sqlite(_));
+    let checked = async {
+        if own {
+            store.migrate().await?;
+        }
+        store.check().await
+    };
+    let url = || config.database.url.to_string();
+    checked
+        .await
+        .map_err(|source| StartError::Database { url: url(), source })?;
+    Ok(store)
+}
+
+/// Both ends of the stream.
+pub async fn stream(config: &Config) -> Result<(Arc<dyn Stream>, Arc<dyn Publisher>), StartError> {
+    let prefix = &config.stream.subject_prefix;
+    match &config.stream.kind {
+        StreamKind::Nats(nats) => {
+            let broker = Broker::connect(nats_config(nats, prefix)?)
+                .await
+                .map_err(StartError::Nats)?;
+            let broker = Arc::new(broker);
+            Ok((Arc::clone(&broker) as Arc<dyn Stream>, broker))
+        }
+        StreamKind::Embedded(EmbeddedConfig { path, retention: _ }) => {
+            let wanted = qx_store::StreamConfig {
+                path: path.clone(),
+                name: EMBEDDED_NAME.to_owned(),
+                subject_prefix: prefix.clone(),
+            };
+            let stream = EmbeddedStream::open(&wanted)
+                .await
+                .map_err(StartError::Stream)?;
+            let stream = Arc::new(stream);
+            Ok((Arc::clone(&stream) as Arc<dyn Stream>, stream))
+        }
+    }
+}
+
+/// The sandbox, and the folder it loads from.
+pub fn sandbox(config: &Config, clock: &Arc<dyn Clock>) -> Result<Sandbox, StartError> {
+    let dir = &config.components.dir;
+    std::fs::create_dir_all(dir)
+        .and_then(|()| std::fs::read_dir(dir).map(drop))
+        .map_err(|source| StartError::Components {
+            dir: dir.clone(),
+            source,
+        })?;
+    Sandbox::new(SandboxConfig {
+        cache_dir: Some(config.components.cache_dir.clone()),
+        ..SandboxConfig::new(Arc::clone(clock))
+    })
+    .map_err(StartError::Sandbox)
+}
+
+fn nats_config(nats: &NatsConfig, prefix: &str) -> Result<qx_broker::NatsConfig, StartError> {
+    use qx_broker::{ClientCertificate, Credentials, Secret, Tls};
+    Ok(qx_broker::NatsConfig {
+        servers: nats.servers.iter().map(ToString::to_string).collect(),
+        stream: nats.stream.clone(),
+        subject_prefix: prefix.to_owned(),
+        credentials: match &nats.auth {
+            NatsAuth::Nobody => Credentials::None,
+            NatsAuth::Credentials(path) => Credentials::File(path.clone()),
+            NatsAuth::User { user, password } => Credentials::UserPassword {
+                user: user.clone(),
+                password: Secret::new(password.expose()),
+            },
+            NatsAuth::Token(token) => Credentials::Token(Secret::new(token.expose())),
+            NatsAuth::NkeySeed(path) => Credentials::NKey(Secret::new(seed(path)?)),
+        },
+        tls: Tls {
+            required: nats.tls.required,
+            ca_file: nats.tls.ca.clone(),
+            client: nats
+                .tls
+                .identity
+                .as_ref()
+                .map(|identity| ClientCertificate {
+                    cert_file: identity.cert.clone(),
+                    key_file: identity.key.clone(),
+                }),
+        },
+        duplicate_window: nats.duplicate_window,
+        max_age: nats.max_age.unwrap_or_default(),
+        replicas: usize::from(nats.replicas),
+        ..qx_broker::NatsConfig::default()
+    })
+}
+
+fn seed(path: &Path) -> Result<String, StartError> {
+    let read = std::fs::read_to_string(path);
+    let text = read.map_err(|source| StartError::Seed {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(text.trim().to_owned())
+}

@@ -1,0 +1,101 @@
+//! The process dies, anywhere and in each named crash window: after the next
+//! start everything is as if it had not happened.
+
+use acceptance::{Way, World, account, webhooks_file};
+
+/// Webhooks are recorded so often: enough work for several deaths.
+const TIMES: usize = 3;
+
+async fn world(way: Way) -> World {
+    let world = World::with(way, &account::COMPONENTS).await;
+    let lines = webhooks_file();
+    for _ in 0..TIMES {
+        drop(world.qx(&["trigger", "--lines", lines.to_str().unwrap()]).await.ok());
+    }
+    world
+}
+
+/// Runs until the process dies in the window, then without.
+async fn dies_in(way: Way, window: &str) {
+    let mut world = world(way).await;
+    for nth in [1, 2] {
+        let at = format!("{window}:{nth}");
+        world.run_with(&[], &[("QX_CRASH_AT", &at)]).await;
+        let mut host = world.host.take().unwrap();
+        let status = host.ended(std::time::Duration::from_secs(60)).await;
+        assert_eq!(status.code(), None, "ended by a signal: {}", host.printed());
+    }
+    world.drain().await;
+    account::check(&world, TIMES).await;
+}
+
+macro_rules! crash_windows {
+    ($($name:ident: $window:literal),* $(,)?) => {
+        mod embedded {$(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::dies_in(super::Way::Embedded, $window).await;
+            }
+        )*}
+        mod servers {$(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::dies_in(super::Way::Servers, $window).await;
+            }
+        )*}
+    };
+}
+
+crash_windows! {
+    relay_1: "relay-1",
+    consumer_1: "consumer-1",
+    consumer_2: "consumer-2",
+}
+
+/// Kills the host again and again while it works.
+async fn killed_at_random_moments(way: Way) {
+    let mut world = world(way).await;
+    for deaths in 1..=4 {
+        world.run_with(&[], &[]).await;
+        let wanted = format!("{}", deaths * 40);
+        // Some work was done, or all of it: either is a moment to die in.
+        let sql = format!(
+            "SELECT CASE WHEN count(*) >= {wanted} THEN 'enough' ELSE 'few' END FROM qx_inbox"
+        );
+        world.settles(&sql, &[&["enough"]]).await;
+        world.kill();
+    }
+    world.drain().await;
+    account::check(&world, TIMES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_random_moments_nothing_is_lost_or_repeated_on_the_embedded_way() {
+    killed_at_random_moments(Way::Embedded).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_random_moments_nothing_is_lost_or_repeated_on_postgresql_and_nats() {
+    killed_at_random_moments(Way::Servers).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broker_and_database_may_die_under_load() {
+    let mut world = world(Way::Servers).await;
+    world.run_with(&[], &[]).await;
+    let some = "SELECT CASE WHEN count(*) >= 30 THEN 'enough' ELSE 'few' END FROM qx_inbox";
+    world.settles(some, &[&["enough"]]).await;
+    world.nats.as_mut().unwrap().restart().await.unwrap();
+    let more = "SELECT CASE WHEN count(*) >= 90 THEN 'enough' ELSE 'few' END FROM qx_inbox";
+    world.settles(more, &[&["enough"]]).await;
+    world.postgres.as_mut().unwrap().restart().await.unwrap();
+    let all = format!(
+        "SELECT CASE WHEN count(*) >= {} THEN 'all' ELSE CAST(count(*) AS TEXT) END FROM qx_inbox",
+        178 * TIMES
+    );
+    world.settles(&all, &[&["all"]]).await;
+    let host = world.host.take().unwrap();
+    assert_eq!(host.stop().await, 0, "{}", world.printed());
+    world.drain().await;
+    account::check(&world, TIMES).await;
+}
