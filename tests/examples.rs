@@ -66,7 +66,9 @@ const fn first() -> u32 {
 /// Examples' folders: a project that makes a component.
 fn examples() -> Vec<PathBuf> {
     let folder = repository().join("examples");
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let is_handler = |path: &PathBuf| {
         fs::read_to_string(path.join("Cargo.toml")).is_ok_and(|text| text.contains("cdylib"))
     };
@@ -84,7 +86,10 @@ fn cases(example: &Path) -> Vec<(PathBuf, Case)> {
     let read = |file: PathBuf| {
         let text = fs::read_to_string(&file).unwrap();
         let case = serde_json::from_str(&text);
-        (file.clone(), case.unwrap_or_else(|error| panic!("{}: {error}", file.display())))
+        (
+            file.clone(),
+            case.unwrap_or_else(|error| panic!("{}: {error}", file.display())),
+        )
     };
     files.into_iter().map(read).collect()
 }
@@ -102,7 +107,14 @@ fn payload(example: &Path, event: &CaseEvent) -> Box<RawValue> {
         .map(|line| serde_json::from_str::<Recorded>(line).unwrap())
         .filter(|recorded| recorded.event_name == from.name);
     let found = recorded.nth(from.index);
-    let missing = || panic!("{} has no {} number {}", file.display(), from.name, from.index);
+    let missing = || {
+        panic!(
+            "{} has no {} number {}",
+            file.display(),
+            from.name,
+            from.index
+        )
+    };
     found.unwrap_or_else(missing).payload
 }
 
@@ -151,6 +163,8 @@ impl LogSink for Lines {
 
 /// A sandbox, and the lines that its guests log.
 struct Bench {
+    // Each example is compiled once, and loaded for each case.
+    _cache: tempfile::TempDir,
     sandbox: Sandbox,
     lines: Arc<Lines>,
     host: ComponentsConfig,
@@ -161,9 +175,16 @@ impl Bench {
         let lines = Arc::new(Lines::default());
         let mut config = SandboxConfig::new(Arc::new(Frozen));
         config.log_sink = Some(Arc::clone(&lines) as _);
+        let cache = tempfile::tempdir().unwrap();
+        config.cache_dir = Some(cache.path().join("cache"));
         let sandbox = Sandbox::new(config).unwrap();
         let host = Config::parse(Path::new("qx-host.toml"), "", [], &[]).unwrap();
-        Self { sandbox, lines, host: host.components }
+        Self {
+            _cache: cache,
+            sandbox,
+            lines,
+            host: host.components,
+        }
     }
 
     /// Loads an example as the catalog would, with more configuration.
@@ -179,14 +200,23 @@ impl Bench {
         };
         let manifest = Manifest {
             settings: settings.clone(),
-            routes: sidecar.routes.map(|routes| routes.into_iter().map(route).collect()),
+            routes: sidecar
+                .routes
+                .map(|routes| routes.into_iter().map(route).collect()),
             ..Manifest::new(ComponentName::parse(name).unwrap())
         };
         let own = manifest.name.clone();
         let bytes = fs::read(&file).unwrap();
         let loaded = self.sandbox.load(bytes, manifest).await;
         let loaded = loaded.unwrap_or_else(|error| panic!("{name}: {error}"));
-        Component::new(own, loaded.digest, settings, loaded.handler, loaded.bindings).unwrap()
+        Component::new(
+            own,
+            loaded.digest,
+            settings,
+            loaded.handler,
+            loaded.bindings,
+        )
+        .unwrap()
     }
 
     /// What comes of a case, in the form of its `expect`.
@@ -196,7 +226,10 @@ impl Bench {
         let envelope = envelope(example, &case.event);
         let found = component.export_for(&envelope.event_name, envelope.event_version);
         let Resolution::Bound(export) = found else {
-            panic!("{name} does not take {} version {}", case.event.name, case.event.version);
+            panic!(
+                "{name} does not take {} version {}",
+                case.event.name, case.event.version
+            );
         };
         self.lines.0.lock().unwrap().clear();
         let invocation = Invocation {
@@ -234,8 +267,11 @@ fn shown(outcome: Outcome, lines: &[LogLine]) -> Value {
         let level = format!("{:?}", line.level).to_lowercase();
         json!({"level": level, "message": line.message})
     };
-    let state: BTreeMap<&str, &Option<String>> =
-        effects.writes.iter().map(|write| (write.key.as_str(), &write.value)).collect();
+    let state: BTreeMap<&str, &Option<String>> = effects
+        .writes
+        .iter()
+        .map(|write| (write.key.as_str(), &write.value))
+        .collect();
     json!({
         "outcome": outcome,
         "emitted": effects.emitted.iter().map(emitted).collect::<Vec<_>>(),
@@ -250,7 +286,9 @@ fn difference(expected: &Value, seen: &Value) -> String {
     for part in ["outcome", "emitted", "state", "logs"] {
         if expected[part] != seen[part] {
             let (expected, seen) = (&expected[part], &seen[part]);
-            text.push_str(&format!("  {part}\n    expected {expected}\n    seen     {seen}\n"));
+            text.push_str(&format!(
+                "  {part}\n    expected {expected}\n    seen     {seen}\n"
+            ));
         }
     }
     let parts = expected.as_object().map_or(0, serde_json::Map::len);
@@ -263,20 +301,35 @@ fn difference(expected: &Value, seen: &Value) -> String {
 #[test]
 fn every_example_has_cases() {
     let examples = examples();
-    assert!(examples.len() >= 6, "the examples were not found: {examples:?}");
-    let without: Vec<PathBuf> = examples.into_iter().filter(|path| cases(path).is_empty()).collect();
+    assert!(
+        examples.len() >= 6,
+        "the examples were not found: {examples:?}"
+    );
+    let without: Vec<PathBuf> = examples
+        .into_iter()
+        .filter(|path| cases(path).is_empty())
+        .collect();
     assert!(without.is_empty(), "no cases/*.json in {without:#?}");
 }
 
 #[test]
 fn every_example_is_built_by_make_components() {
     let makefile = fs::read_to_string(repository().join("Makefile")).unwrap();
-    let line = makefile.lines().find_map(|line| line.strip_prefix("EXAMPLES := ")).unwrap();
+    let line = makefile
+        .lines()
+        .find_map(|line| line.strip_prefix("EXAMPLES := "))
+        .unwrap();
     let mut listed: Vec<&str> = line.split_whitespace().collect();
     listed.sort_unstable();
     let examples = examples();
-    let found: Vec<_> = examples.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
-    assert_eq!(listed, found, "left: EXAMPLES in the Makefile, right: examples/");
+    let found: Vec<_> = examples
+        .iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap())
+        .collect();
+    assert_eq!(
+        listed, found,
+        "left: EXAMPLES in the Makefile, right: examples/"
+    );
 }
 
 #[tokio::test]
@@ -290,11 +343,18 @@ async fn every_case_holds_in_the_real_sandbox() {
             if difference.is_empty() {
                 held += 1;
             } else {
-                wrong.push_str(&format!("{} ({})\n{difference}", case.about, file.display()));
+                wrong.push_str(&format!(
+                    "{} ({})\n{difference}",
+                    case.about,
+                    file.display()
+                ));
             }
         }
     }
-    assert!(wrong.is_empty(), "{held} cases hold, these do not:\n{wrong}");
+    assert!(
+        wrong.is_empty(),
+        "{held} cases hold, these do not:\n{wrong}"
+    );
     assert!(held >= examples().len(), "{held} cases");
 }
 
@@ -305,7 +365,10 @@ fn a_difference_names_the_part_and_shows_both_sides() {
     assert_eq!(difference(&expected, &seen), "");
     seen["state"]["a"] = json!("2");
     let shown = difference(&expected, &seen);
-    assert!(shown.contains("state") && shown.contains(r#"expected {"a":"1"}"#), "{shown}");
+    assert!(
+        shown.contains("state") && shown.contains(r#"expected {"a":"1"}"#),
+        "{shown}"
+    );
     assert!(!shown.contains("outcome"), "{shown}");
     assert!(!difference(&json!({"outcome": "done"}), &seen).is_empty());
 }

@@ -25,9 +25,15 @@ impl Database {
     pub async fn rows(&self, sql: &str) -> Result<Vec<Vec<String>>, sqlx::Error> {
         macro_rules! fetch {
             ($pool:expr) => {{
-                let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all($pool).await?;
+                let rows = sqlx::query(AssertSqlSafe(sql.to_owned()))
+                    .fetch_all($pool)
+                    .await?;
                 let cell = |row, index| sqlx::Row::try_get::<Option<String>, usize>(row, index);
-                let cells = |row| (0..Row::len(row)).map(|i| Ok(cell(row, i)?.unwrap_or_default())).collect();
+                let cells = |row| {
+                    (0..Row::len(row))
+                        .map(|i| Ok(cell(row, i)?.unwrap_or_default()))
+                        .collect()
+                };
                 rows.iter().map(cells).collect()
             }};
         }

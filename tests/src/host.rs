@@ -5,7 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::binary;
+
+/// Between two looks at a process that is to end.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A running daemon. Killed when dropped.
 pub struct Host {
@@ -36,6 +41,15 @@ impl Ran {
         assert_eq!(self.code, 0, "{self:#?}");
         self
     }
+
+    /// Fails the test unless it ended with this code and said all of these on
+    /// stderr.
+    pub fn fails(&self, code: i32, said: &[&str]) {
+        assert_eq!(self.code, code, "{self:#?}");
+        for part in said {
+            assert!(self.stderr.contains(part), "no `{part}` in {}", self.stderr);
+        }
+    }
 }
 
 /// `qx-host <args>` in a folder. Of the tests' own environment it sees no setting.
@@ -46,19 +60,16 @@ fn command(dir: &Path, args: &[&str], environment: &[(&str, &str)]) -> Command {
             command.env_remove(name);
         }
     }
-    command.args(args).current_dir(dir).envs(environment.iter().copied()).stdin(Stdio::null());
+    command.args(args).current_dir(dir).stdin(Stdio::null());
+    command.envs(environment.iter().copied());
     command
 }
 
 /// Runs a command of the binary to its end.
-pub async fn run(dir: &Path, args: &[&str], environment: &[(&str, &str)]) -> Ran {
-    let mut command = tokio::process::Command::new(binary());
-    command
-        .args(args)
-        .current_dir(dir)
-        .envs(environment.iter().copied());
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = command.output().await.expect("the binary runs");
+pub(crate) async fn run(dir: &Path, args: &[&str], environment: &[(&str, &str)]) -> Ran {
+    let mut command = tokio::process::Command::from(command(dir, args, environment));
+    let output = command.kill_on_drop(true).output().await;
+    let output = output.expect("the binary runs");
     Ran {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -69,16 +80,13 @@ pub async fn run(dir: &Path, args: &[&str], environment: &[(&str, &str)]) -> Ran
 impl Host {
     /// Starts `qx-host <args>` in a folder; what it prints goes into `log`.
     pub fn start(dir: &Path, log: &Path, args: &[&str], environment: &[(&str, &str)]) -> Self {
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(log)
-            .expect("a log");
+        let file = File::options().create(true).append(true).open(log);
+        let file = file.expect("a log");
         let again = file.try_clone().expect("a second handle");
         let mut command = command(dir, args, environment);
-        let child = command.stdout(file).stderr(again).spawn().expect("the binary starts");
+        let child = command.stdout(file).stderr(again).spawn();
         Self {
-            child,
+            child: child.expect("the binary starts"),
             log: log.to_owned(),
         }
     }
@@ -102,23 +110,22 @@ impl Host {
 
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .arg(format!("-{name}"))
-            .arg(self.child.id().to_string());
-        let status = { sent }.status().expect("kill runs");
-        assert!(status.success(), "kill -{name}");
+        // The shell's own `kill`: a bare system has no other.
+        let script = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh").args(["-c", &script]).status();
+        assert!(status.expect("a shell").success(), "{script}");
     }
 
     /// Waits until it ends by itself, or fails with what it printed.
     pub async fn ended(&mut self, within: Duration) -> ExitStatus {
-        let deadline = tokio::time::Instant::now() + within;
+        let deadline = Instant::now() + within;
         loop {
             if let Some(status) = self.child.try_wait().expect("a child can be asked") {
                 return status;
             }
-            let late = tokio::time::Instant::now() >= deadline;
+            let late = Instant::now() >= deadline;
             assert!(!late, "still running after {within:?}:\n{}", self.printed());
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(LOOK).await;
         }
     }
 

@@ -179,13 +179,24 @@ impl World {
     /// Records an event; returns its id.
     pub async fn trigger(&self, event_name: &str, payload: &Value) -> String {
         let data = payload.to_string();
-        let ran = self.qx(&["trigger", event_name, "--data", &data]).await.ok();
-        ran.stdout.split_whitespace().next_back().expect("an id").to_owned()
+        let ran = self
+            .qx(&["trigger", event_name, "--data", &data])
+            .await
+            .ok();
+        ran.stdout
+            .split_whitespace()
+            .next_back()
+            .expect("an id")
+            .to_owned()
     }
 
     /// What `handlers list` says of a component; null when it does not list it.
     pub async fn listed(&self, component: &str) -> Value {
-        let ran = self.qx(&["handlers", "list", "--output", "json"]).await.ok().json();
+        let ran = self
+            .qx(&["handlers", "list", "--output", "json"])
+            .await
+            .ok()
+            .json();
         let listed = ran.as_array().expect("an array").iter();
         let mut own = listed.filter(|entry| entry["component"] == component);
         own.next().cloned().unwrap_or_default()
@@ -195,15 +206,21 @@ impl World {
     pub async fn lists(&self, component: &str, is: impl Fn(&Value) -> bool) -> Value {
         let look = async || {
             let seen = self.listed(component).await;
-            if is(&seen) { Ok(seen) } else { Err(seen.to_string()) }
+            if is(&seen) {
+                Ok(seen)
+            } else {
+                Err(seen.to_string())
+            }
         };
-        self.eventually(&format!("`handlers list` shows {component}"), look).await
+        self.eventually(&format!("`handlers list` shows {component}"), look)
+            .await
     }
 
     /// Waits until these components are in service.
     pub async fn serves(&self, components: &[&str]) {
         for component in components {
-            self.lists(component, |seen| seen["state"] == "serving").await;
+            self.lists(component, |seen| seen["state"] == "serving")
+                .await;
         }
     }
 
@@ -215,7 +232,10 @@ impl World {
 
     /// Starts the daemon with more arguments and variables; does not wait.
     pub async fn run_with(&mut self, args: &[&str], environment: &[(&str, &str)]) {
-        let args: Vec<&str> = ["run", "--live"].into_iter().chain(args.iter().copied()).collect();
+        let args: Vec<&str> = ["run", "--live"]
+            .into_iter()
+            .chain(args.iter().copied())
+            .collect();
         let log = self.path("host.log");
         self.host = Some(Host::start(self.dir(), &log, &args, environment));
         tokio::task::yield_now().await;
@@ -295,9 +315,14 @@ impl World {
     /// Waits until the host has printed this.
     pub async fn prints(&self, text: &str) {
         let look = || async {
-            if self.printed().contains(text) { Ok(()) } else { Err("other lines".to_owned()) }
+            if self.printed().contains(text) {
+                Ok(())
+            } else {
+                Err("other lines".to_owned())
+            }
         };
-        self.eventually(&format!("the host prints `{text}`"), look).await;
+        self.eventually(&format!("the host prints `{text}`"), look)
+            .await;
     }
 
     /// Waits until a query gives these rows. A database that does not answer is
