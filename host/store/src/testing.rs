@@ -25,6 +25,9 @@ pub const PASSWORD: &str = "only-for-tests";
 /// of one version.
 const PROGRAMS: [&str; 3] = ["initdb", "pg_ctl", "createdb"];
 
+/// Ports tried before the last try, when another process takes them first.
+const PORTS_TRIED_MAX: usize = 3;
+
 /// The one that tests of this process share, as long as one of them holds it.
 static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
 
@@ -73,16 +76,25 @@ impl Postgres {
         let bin = bin_folder().ok_or(ServerError::Missing)?;
         let folder = tempfile::Builder::new().prefix("qx-postgres-").tempdir()?;
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let server = Self {
+        let databases = AtomicU32::new(0);
+        let mut server = Self {
             bin,
             folder,
-            port,
-            databases: AtomicU32::new(0),
+            port: free_port()?,
+            databases,
         };
         server.initialise()?;
-        server.up()?;
-        Ok(server)
+        for _ in 0..PORTS_TRIED_MAX {
+            match server.up() {
+                Err(ServerError::Failed { said, .. })
+                    if said.contains("Address already in use") =>
+                {
+                    server.port = free_port()?;
+                }
+                other => return other.map(|()| server),
+            }
+        }
+        server.up().map(|()| server)
     }
 
     /// The server that the tests of this process share. The last one that lets
@@ -250,6 +262,11 @@ impl Drop for Postgres {
         // It may be down already; the folder goes in either case.
         drop(self.kill());
     }
+}
+
+/// Free now; it may be somebody else's when the server comes to it.
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 fn said(output: &Output, log: &Path) -> String {

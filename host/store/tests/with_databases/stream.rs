@@ -8,7 +8,7 @@ use tempfile::TempDir;
 struct Embedded {
     stream: EmbeddedStream,
     config: StreamConfig,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl World for Embedded {
@@ -31,7 +31,7 @@ async fn fresh() -> Embedded {
     Embedded {
         stream,
         config,
-        _folder: folder,
+        folder,
     }
 }
 
@@ -73,7 +73,7 @@ mod own {
         let Embedded {
             stream,
             config,
-            _folder,
+            folder,
         } = world;
         stream.close().await;
         drop(stream);
@@ -81,7 +81,7 @@ mod own {
         Embedded {
             stream,
             config,
-            _folder,
+            folder,
         }
     }
 
