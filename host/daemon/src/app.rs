@@ -1,5 +1,6 @@
 //! The host as a whole: configured, built, started, drained.
 
+mod housekeeping;
 mod observe;
 mod roles;
 
@@ -10,16 +11,18 @@ use qx_pipeline::trace::Propagation;
 use qx_pipeline::{
     Dispatcher, Mediator, Relay, RelayConfig, Replay, Services, Settler, Witness, settler,
 };
+use qx_store::EmbeddedStream;
 use tokio::sync::Notify;
 
 use crate::admin::Admin;
 use crate::catalog::Catalog;
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, StreamKind};
 use crate::fleet::Fleet;
 use crate::open::{self, StartError};
 use crate::supervise::{Drained, Supervisor, Task};
 use crate::telemetry::{Sampled, Sampler};
+use housekeeping::{Housekeeping, Retention};
 pub use observe::Observer;
 pub use roles::Roles;
 
@@ -51,6 +54,7 @@ pub struct App {
     propagation: Arc<dyn Propagation>,
     store: qx_store::Store,
     stream: Arc<dyn Stream>,
+    embedded: Option<EmbeddedStream>,
     metrics: Option<crate::telemetry::Metrics>,
 }
 
@@ -70,7 +74,7 @@ impl App {
         let nudge = Arc::new(Notify::new());
 
         let store = open::migrated_store(&config).await?;
-        let (stream, publisher) = open::stream(&config).await?;
+        let opened = open::stream(&config).await?;
         let sandbox = Arc::new(open::sandbox(&config, &clock)?);
         let mediator = Arc::new(Mediator::default());
         let (settler, commits) = Settler::new(store.ledger());
@@ -88,7 +92,7 @@ impl App {
         }));
         let fleet = around.roles.consumer.then(|| {
             Arc::new(Fleet::new(
-                Arc::clone(&stream),
+                Arc::clone(&opened.stream),
                 Arc::clone(&dispatcher),
                 supervisor.clone(),
                 config.consumer.ack_wait,
@@ -112,11 +116,12 @@ impl App {
             commits: Some(commits),
             config,
             supervisor,
-            publisher,
+            publisher: opened.publisher,
             dispatcher,
             nudge,
             store,
-            stream,
+            stream: opened.stream,
+            embedded: opened.embedded,
         })
     }
 
@@ -127,6 +132,7 @@ impl App {
         if self.roles.consumer {
             self.start_consumers();
         }
+        self.start_housekeeping();
         if self.roles.relay {
             self.start_relay();
         }
@@ -159,13 +165,33 @@ impl App {
         Ok(())
     }
 
+    /// Names this relay in the lease. Whoever has the embedded stream is the only
+    /// process that can publish to it: after a crash its successor goes by the same
+    /// name, and need not wait for the term to end.
+    fn holder(&self) -> String {
+        match &self.config.stream.kind {
+            StreamKind::Embedded(embedded) => format!("owner of {}", embedded.path.display()),
+            StreamKind::Nats(_) => format!("{}/{}", std::process::id(), uuid::Uuid::new_v4()),
+        }
+    }
+
+    /// Deletes what is past its retention.
+    fn start_housekeeping(&self) {
+        let (store, embedded) = (self.store.clone(), self.embedded.clone());
+        let retention = Retention::of(&self.config);
+        let stop = self.supervisor.stop();
+        self.supervisor.spawn(Task::Housekeeping, move || {
+            Housekeeping::new(store.clone(), embedded.clone(), retention).run(stop.clone())
+        });
+    }
+
     fn start_relay(&self) {
         let config = RelayConfig {
             batch: self.config.relay.batch,
             poll_max: self.config.relay.poll_max,
             lease_term: self.config.relay.lease,
             retention: self.config.relay.retention,
-            holder: format!("{}/{}", std::process::id(), uuid::Uuid::new_v4()),
+            holder: self.holder(),
         };
         let (outbox, publisher) = (Arc::clone(&self.outbox), Arc::clone(&self.publisher));
         let (nudge, witness) = (Arc::clone(&self.nudge), Arc::clone(&self.witness));

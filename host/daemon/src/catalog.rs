@@ -174,7 +174,7 @@ impl Catalog {
     async fn build(&self, stem: &str, files: &Files) -> Result<Component, String> {
         let name = ComponentName::parse(stem).map_err(|error| error.to_string())?;
         let sidecar = self.sidecar(files)?;
-        let bytes = read(files.wasm.clone(), self.config.component_bytes_max as u64).await?;
+        let bytes = read(files.wasm.clone(), self.config.component_bytes_max).await?;
         let settings = sidecar.settings.clone();
         let manifest = manifest(name.clone(), sidecar, &self.config);
         let loaded = self

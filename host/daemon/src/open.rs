@@ -131,7 +131,17 @@ pub async fn migrated_store(config: &Config) -> Result<Store, StartError> {
 }
 
 /// Both ends of the stream.
-pub async fn stream(config: &Config) -> Result<(Arc<dyn Stream>, Arc<dyn Publisher>), StartError> {
+pub struct Opened {
+    /// The receiving side.
+    pub stream: Arc<dyn Stream>,
+    /// The sending side.
+    pub publisher: Arc<dyn Publisher>,
+    /// The stream itself when it is ours to look after: a broker does that alone.
+    pub embedded: Option<EmbeddedStream>,
+}
+
+/// Connects to the stream, or opens the embedded one.
+pub async fn stream(config: &Config) -> Result<Opened, StartError> {
     let prefix = &config.stream.subject_prefix;
     match &config.stream.kind {
         StreamKind::Nats(nats) => {
@@ -139,7 +149,11 @@ pub async fn stream(config: &Config) -> Result<(Arc<dyn Stream>, Arc<dyn Publish
                 .await
                 .map_err(StartError::Nats)?;
             let broker = Arc::new(broker);
-            Ok((Arc::clone(&broker) as Arc<dyn Stream>, broker))
+            Ok(Opened {
+                stream: Arc::clone(&broker) as Arc<dyn Stream>,
+                publisher: broker,
+                embedded: None,
+            })
         }
         StreamKind::Embedded(EmbeddedConfig { path, retention: _ }) => {
             let wanted = qx_store::StreamConfig {
@@ -150,8 +164,12 @@ pub async fn stream(config: &Config) -> Result<(Arc<dyn Stream>, Arc<dyn Publish
             let stream = EmbeddedStream::open(&wanted)
                 .await
                 .map_err(StartError::Stream)?;
-            let stream = Arc::new(stream);
-            Ok((Arc::clone(&stream) as Arc<dyn Stream>, stream))
+            let shared = Arc::new(stream.clone());
+            Ok(Opened {
+                stream: Arc::clone(&shared) as Arc<dyn Stream>,
+                publisher: shared,
+                embedded: Some(stream),
+            })
         }
     }
 }

@@ -30,6 +30,8 @@ pub enum Task {
     Admin,
     /// Figures that are sampled.
     Sampler,
+    /// What is past its retention is deleted.
+    Housekeeping,
 }
 
 /// What the failure of a task means.
@@ -42,12 +44,15 @@ enum OnFailure {
 impl Task {
     const fn on_failure(&self) -> OnFailure {
         match self {
-            Self::Relay | Self::Consumer(_) | Self::Replay | Self::Catalog | Self::Sampler => {
-                OnFailure::Restart
-            }
-            // Nothing can be committed without it; its queue cannot be made anew.
-            Self::GroupCommit => OnFailure::Shutdown,
-            Self::Admin => OnFailure::Shutdown, // Blind is worse than down.
+            Self::Relay
+            | Self::Consumer(_)
+            | Self::Replay
+            | Self::Catalog
+            | Self::Sampler
+            | Self::Housekeeping => OnFailure::Restart,
+            // Nothing can be committed without the group commit, whose queue cannot be
+            // made anew; and blind is worse than down.
+            Self::GroupCommit | Self::Admin => OnFailure::Shutdown,
         }
     }
 }

@@ -122,52 +122,40 @@ pub(super) async fn show(config: Option<&Path>, args: &DlqShowArgs) -> Result<Ex
     };
     match args.output {
         Output::Json => screen::json(&whole)?,
-        Output::Text => {
-            let facts = [
-                ("id", whole.entry.id.to_string()),
-                ("component", whole.entry.component),
-                (
-                    "digest",
-                    whole
-                        .digest
-                        .unwrap_or_else(|| "the handler was not called".to_owned()),
-                ),
-                (
-                    "event",
-                    format!("{} version {}", whole.entry.event_name, whole.event_version),
-                ),
-                (
-                    "event id",
-                    whole
-                        .entry
-                        .event_id
-                        .map_or_else(String::new, |id| id.to_string()),
-                ),
-                (
-                    "tenant",
-                    whole
-                        .tenant_id
-                        .map_or_else(String::new, |id| id.to_string()),
-                ),
-                ("subject", whole.subject),
-                ("attempts", whole.entry.attempts.to_string()),
-                ("failed at", whole.entry.failed_at),
-                ("reason", whole.entry.reason),
-            ];
-            for (name, value) in facts {
-                screen::say(&format!("{name:<12} {}", screen::plain(&value)));
-            }
-            for (name, value) in &whole.headers {
-                screen::say(&format!(
-                    "header       {}: {}",
-                    screen::plain(name),
-                    screen::plain(value)
-                ));
-            }
-            screen::say(&format!("\n{}", screen::plain(&whole.body)));
-        }
+        Output::Text => whole.show(),
     }
     Ok(Exit::Done)
+}
+
+impl Whole {
+    fn show(self) {
+        let or_none = |id: Option<Uuid>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+        let not_called = || "-  (the handler was not called)".to_owned();
+        let facts = [
+            ("id", self.entry.id.to_string()),
+            ("component", self.entry.component),
+            ("digest", self.digest.unwrap_or_else(not_called)),
+            (
+                "event",
+                format!("{} version {}", self.entry.event_name, self.event_version),
+            ),
+            ("event id", or_none(self.entry.event_id)),
+            ("tenant", or_none(self.tenant_id)),
+            ("correlation", or_none(self.correlation_id)),
+            ("subject", self.subject),
+            ("attempts", self.entry.attempts.to_string()),
+            ("failed at", self.entry.failed_at),
+            ("reason", self.entry.reason),
+        ];
+        for (name, value) in facts {
+            screen::say(&format!("{name:<12} {}", screen::plain(&value)));
+        }
+        for (name, value) in &self.headers {
+            let (name, value) = (screen::plain(name), screen::plain(value));
+            screen::say(&format!("header       {name}: {value}"));
+        }
+        screen::say(&format!("\n{}", screen::plain(&self.body)));
+    }
 }
 
 pub(super) async fn retry(config: Option<&Path>, args: DlqManyArgs) -> Result<Exit, Failure> {

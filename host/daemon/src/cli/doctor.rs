@@ -128,7 +128,7 @@ async fn database(config: &Config) -> Finding {
 async fn stream(config: &Config) -> Finding {
     let what = "stream";
     match open::stream(config).await {
-        Ok((stream, _)) => match stream.check().await {
+        Ok(opened) => match opened.stream.check().await {
             Ok(()) => Finding::ok(what, "answers"),
             Err(fault) => Finding::broken(what, fault.chain()),
         },

@@ -194,12 +194,12 @@ keys! {
         .default("72")
         .doc("How long a published row is kept, to publish it again should the stream lose it.");
     RELAY_LEASE = number("relay", "lease_s", 2, HOUR_S, "seconds")
-        .default("15")
+        .default("5")
         .doc("After this long without a sign of the leading relay another takes over.");
 
     // Below a second a delivery is repeated by an ordinary pause of the machine.
     CONSUMER_ACK_WAIT = number("consumer", "ack_wait_ms", 1_000, HOUR_MS, "milliseconds")
-        .default("30000")
+        .default("10000")
         .doc("A message that is neither settled nor extended for so long is delivered again.");
     CONSUMER_IN_FLIGHT = number("consumer", "in_flight_max", 1, 4_096, "events")
         .default("64")

@@ -22,7 +22,7 @@ impl Workspace {
         std::fs::create_dir_all(&components).map_err(wrong)?;
         std::fs::write(dir.join(".gitignore"), "*\n").map_err(wrong)?;
         std::fs::write(dir.join(Config::FILE_NAME), text(free_address())).map_err(wrong)?;
-        Ok(Self { components, dir })
+        Ok(Self { dir, components })
     }
 
     pub(super) fn dir(&self) -> &Path {

@@ -129,7 +129,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "[limits]\ntimeout_ms = 30000",
-        "2:14: limits.timeout_ms: not shorter than the host's consumer.ack_wait_ms (30000)",
+        "2:14: limits.timeout_ms: not shorter than the host's consumer.ack_wait_ms (10000)",
     ),
     (
         "[retry]\ninitial_ms = 400000",
