@@ -1,5 +1,6 @@
 //! Keeps deliveries ours while work on them goes on.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -21,11 +22,11 @@ pub(crate) async fn with_heartbeat<T>(
     tokio::select! {
         biased; // A finished work needs no more heartbeat.
         done = work => done,
-        () = beat(receipts, every.max(EVERY_MIN)) => std::future::pending().await,
+        never = beat(receipts, every.max(EVERY_MIN)) => match never {},
     }
 }
 
-async fn beat(receipts: &[&dyn Receipt], every: Duration) {
+async fn beat(receipts: &[&dyn Receipt], every: Duration) -> Infallible {
     let mut ticks = interval_at(Instant::now() + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -7,6 +7,7 @@
 mod pace;
 mod sort;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -231,12 +232,12 @@ impl Relay {
         tokio::select! {
             biased; // What is published needs no more lease than the mark asks for.
             sorted = self.publish(rows) => sorted,
-            () = self.keep(held) => std::future::pending().await,
+            never = self.keep(held) => match never {},
         }
     }
 
-    /// Renews the lease until it is lost.
-    async fn keep(&self, held: &mut Option<Held>) {
+    /// Renews the lease; waits for ever once it is lost.
+    async fn keep(&self, held: &mut Option<Held>) -> Infallible {
         let mut backoff = Backoff::default();
         while let Some(now) = held {
             tokio::time::sleep_until(now.renew_at).await;
@@ -245,6 +246,7 @@ impl Relay {
                 Err(_unreachable) => tokio::time::sleep(backoff.pause()).await,
             }
         }
+        std::future::pending().await
     }
 
     async fn publish(&self, rows: &[qx_events::Row]) -> Sorted {

@@ -166,6 +166,10 @@ impl Mix {
         self.world.mischief.end();
         self.world.db.door.set(Weather::Fair);
         self.world.broker.door.set(Weather::Fair);
+        // The one that has been through most must do it alone.
+        while self.hosts.len() > 1 {
+            self.hosts.pop().unwrap().kill();
+        }
         if self.hosts.is_empty() {
             self.start();
         }

@@ -101,6 +101,9 @@ async fn who_lost_the_lease_while_publishing_marks_nothing() {
         "and says so\n{}",
         world.history
     );
+    b.kill();
+    world.db.insert(&placed(2));
+    world.history.until_seen(1, marks_of("a")).await;
 }
 
 #[tokio::test(start_paused = true)]
