@@ -3,8 +3,10 @@
 //!
 //! The examples' own tests give the same files to their handlers natively. The
 //! settings of the sidecar are in force, with the case's own over them.
+#![cfg(test)]
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -12,7 +14,9 @@ use std::sync::{Arc, Mutex};
 use acceptance::{component, repository};
 use chrono::{DateTime, Utc};
 use qx_events::ports::{Clock, Invocation, LogLine, StateReader, StateValue};
-use qx_events::{Component, ComponentName, Envelope, Fault, NewEvent, Outcome, Resolution};
+use qx_events::{
+    Component, ComponentName, Effects, Envelope, Fault, NewEvent, Outcome, Resolution,
+};
 use qx_host::config::{ComponentsConfig, Config, Sidecar, SidecarRoute};
 use qx_sandbox::{CallId, LogSink, Manifest, ManifestRoute, Sandbox, SandboxConfig};
 use serde::Deserialize;
@@ -251,11 +255,11 @@ fn shown(outcome: Outcome, lines: &[LogLine]) -> Value {
             if let Some(after) = after {
                 retry["after_ms"] = json!(after.as_millis());
             }
-            (json!({"retry": retry}), Default::default())
+            (json!({"retry": retry}), Effects::default())
         }
-        Outcome::Rejected { reason } => (json!({"reject": reason}), Default::default()),
+        Outcome::Rejected { reason } => (json!({"reject": reason}), Effects::default()),
         failed @ (Outcome::Failed { .. } | Outcome::HostFault(_)) => {
-            (json!({"failed": format!("{failed:?}")}), Default::default())
+            (json!({"failed": format!("{failed:?}")}), Effects::default())
         }
     };
     let emitted = |NewEvent(event): &NewEvent| {
@@ -286,9 +290,11 @@ fn difference(expected: &Value, seen: &Value) -> String {
     for part in ["outcome", "emitted", "state", "logs"] {
         if expected[part] != seen[part] {
             let (expected, seen) = (&expected[part], &seen[part]);
-            text.push_str(&format!(
+            write!(
+                text,
                 "  {part}\n    expected {expected}\n    seen     {seen}\n"
-            ));
+            )
+            .unwrap();
         }
     }
     let parts = expected.as_object().map_or(0, serde_json::Map::len);
@@ -343,11 +349,7 @@ async fn every_case_holds_in_the_real_sandbox() {
             if difference.is_empty() {
                 held += 1;
             } else {
-                wrong.push_str(&format!(
-                    "{} ({})\n{difference}",
-                    case.about,
-                    file.display()
-                ));
+                write!(wrong, "{} ({})\n{difference}", case.about, file.display()).unwrap();
             }
         }
     }

@@ -8,6 +8,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::missing_panics_doc,
     reason = "a harness fails by panicking"
 )]
 
@@ -21,6 +22,8 @@ pub use host::{Host, Ran};
 pub use world::{Way, World};
 
 use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
 
 /// The repository.
 pub fn repository() -> PathBuf {
@@ -57,6 +60,23 @@ pub fn component(name: &str) -> PathBuf {
         path.display()
     );
     path
+}
+
+/// An example's component as another build of it: the same in everything but its
+/// bytes, and so its digest.
+pub fn rebuilt(name: &str, mark: &str) -> Vec<u8> {
+    let mut bytes = std::fs::read(component(name)).expect("a component");
+    let short = |length: usize| u8::try_from(length).ok().filter(|length| *length < 0x80);
+    let length = short(mark.len() + 2).expect("a mark of less than 126 bytes");
+    // A custom section: its id, its length, and a name of one letter.
+    bytes.extend([0, length, 1, b'm']);
+    bytes.extend(mark.as_bytes());
+    bytes
+}
+
+/// What the host lists as a build's digest.
+pub fn digest(bytes: &[u8]) -> String {
+    qx_events::Digest::new(Sha256::digest(bytes).into()).to_string()
 }
 
 /// The recorded webhooks, as `(event name, payload)`.
