@@ -80,10 +80,11 @@ pub trait Connection: sealed::Sealed {
 
 impl Connection for PgConnection {
     async fn insert(&mut self, columns: Columns) -> Result<(), sqlx::Error> {
-        columns
-            .bind_postgres(sqlx::query(INSERT_POSTGRES))
-            .execute(self)
-            .await?;
+        // A connection that keeps no statements may have a pooler behind it, where
+        // a named one would stay with the server. One that is new has none either.
+        let keeps_statements = sqlx::Connection::cached_statements_size(self) > 0;
+        let query = sqlx::query(INSERT_POSTGRES).persistent(keeps_statements);
+        columns.bind_postgres(query).execute(self).await?;
         Ok(())
     }
 }

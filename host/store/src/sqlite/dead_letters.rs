@@ -59,8 +59,9 @@ const REQUEST_RETRY: &str = concat!(
 
 const DROP: &str = concat!("DELETE FROM qx_dead_letters WHERE ", meant!());
 
-/// A request that was taken ten minutes ago and is neither done nor failed was
-/// taken by a host that died.
+// CRASH WINDOW retry-1: taken, and the host died before the retry was settled. A
+// request that was taken ten minutes ago and has no answer is handed out again;
+// if it was settled after all, the inbox mark says so.
 const DUE: &str = concat!(
     "SELECT ",
     columns!(),

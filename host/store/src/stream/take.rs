@@ -127,6 +127,9 @@ impl Shared {
                 },
             ))
         });
+        // CRASH WINDOW embedded-1: the messages are in flight, and nobody has them
+        // yet. The next owner finds them due; within this process they come again
+        // when their acknowledgement is overdue.
         let (passed, taken) = taken.await?;
         consumer.pass(passed);
         Ok(taken)

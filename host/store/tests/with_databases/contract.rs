@@ -61,7 +61,7 @@ contract! {
     dead_letters::a_letter_written_twice_is_one_letter_brought_up_to_date,
     dead_letters::letters_are_listed_newest_first_and_by_filter,
     dead_letters::a_requested_letter_is_handed_out_once_for_each_request,
-    dead_letters::a_request_that_a_dead_host_took_is_handed_out_again,
+    dead_letters::a_request_that_a_dead_host_took_is_handed_out_again_retry_1,
     dead_letters::a_request_during_a_retry_is_not_lost,
     dead_letters::a_failed_retry_is_one_more_attempt,
     dead_letters::only_the_letters_that_are_meant_are_dropped,

@@ -218,3 +218,37 @@ async fn a_failed_migration_leaves_the_tables_as_they_were() {
     store.migrate().await.unwrap();
     store.check().await.unwrap();
 }
+
+/// What producers in other languages copy.
+#[tokio::test]
+async fn the_sql_of_the_readme_records_an_event() {
+    let readme = include_str!("../../../../migrations/README.md");
+    let blocks: Vec<&str> = readme
+        .split("```sql")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    let [on_postgres, on_sqlite] = blocks[..] else {
+        panic!("{} blocks", blocks.len())
+    };
+    for (world, sql) in [
+        (World::postgres().await, on_postgres),
+        (World::sqlite().await, on_sqlite),
+    ] {
+        world
+            .sql("CREATE TABLE orders (id int, state text); INSERT INTO orders VALUES (7, '')")
+            .await;
+        world.sql(sql).await;
+        let rows = world.outbox.pending(10).await.unwrap();
+        let message = qx_events::prepare(&rows[0]).unwrap();
+        assert_eq!(message.event_name.as_str(), "order.placed");
+        assert!(message.headers.trace().is_some());
+        let envelope = qx_events::Envelope::decode(&message.body, None).unwrap();
+        assert_eq!(envelope.event_id, message.message_id);
+        assert_ne!(envelope.event_id, rows[0].id);
+        let payload: serde_json::Value = serde_json::from_str(envelope.payload.get()).unwrap();
+        assert_eq!(payload, serde_json::json!({ "order": 7 }));
+        let sql = "SELECT count(*) FROM orders WHERE state = 'placed'";
+        assert_eq!(world.number(sql).await, 1);
+    }
+}

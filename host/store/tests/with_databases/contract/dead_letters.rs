@@ -191,7 +191,7 @@ pub(super) async fn a_requested_letter_is_handed_out_once_for_each_request(world
     assert!(taken(world).await.is_empty());
 }
 
-pub(super) async fn a_request_that_a_dead_host_took_is_handed_out_again(world: &World) {
+pub(super) async fn a_request_that_a_dead_host_took_is_handed_out_again_retry_1(world: &World) {
     let one = letter("a", "x");
     world.letters.bury(&one).await.unwrap();
     world.letters.request_retry(&only(&one)).await.unwrap();
