@@ -110,8 +110,7 @@ impl Cache {
         file.write_all(&code)?;
         file.write_all(&Sha256::digest(&code))?;
         file.sync_all()?;
-        // CRASH WINDOW cache-1: the file is there under its unfinished name. Nobody
-        // reads it, and it counts as old until it is dropped.
+        // Who dies here leaves a file that nobody reads, until it is the oldest.
         fs::rename(&unfinished, &path)?;
         self.drop_oldest()
     }

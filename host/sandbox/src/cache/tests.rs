@@ -89,7 +89,7 @@ fn an_engine_with_other_settings_has_other_entries() {
 }
 
 #[test]
-fn a_crash_in_window_cache_1_leaves_nothing_that_is_read() {
+fn a_file_that_was_left_half_written_is_never_read() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let (engine, component, digest) = component();
