@@ -196,9 +196,6 @@ impl NatsSource {
         let Some(pull) = self.pull.as_mut() else {
             return Step::Ended;
         };
-        if pull.open == 0 {
-            return Step::Ended;
-        }
         let patience = if self.ready.is_empty() {
             // The server's word that a pull is over comes about when it is.
             if pull.expires <= until + END_GRACE {
@@ -236,6 +233,8 @@ impl NatsSource {
         if let Some(pull) = self.pull.as_mut() {
             pull.open = pull.open.saturating_sub(1);
         }
+        // The last one it may bring ends a pull without a word from the server.
+        self.pull.take_if(|pull| pull.open == 0);
         match receipt::delivery(&self.inner.client, message) {
             Ok(delivery) => self.ready.push_back(delivery),
             Err(error) => tracing::warn!(consumer = self.wanted.name, %error, "dropped an answer"),

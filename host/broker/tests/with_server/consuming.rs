@@ -85,6 +85,26 @@ async fn a_fetch_that_is_dropped_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_full_fetch_does_not_slow_down_the_next() {
+    let nats = Nats::start().await.unwrap();
+    let broker = broker(&nats).await;
+    store(&broker, &messages("a", 500)).await;
+    let mut source = subscribe(&broker, "c", &["a"]).await;
+    let began = Instant::now();
+    take(&mut source, 1).await;
+    for _ in 1..500 {
+        let got = source.fetch(1, LONG).await.unwrap();
+        got[0].receipt.ack().await.unwrap();
+    }
+    // A pause of 20 ms between two of them would take ten seconds.
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test]
 async fn each_component_gets_what_its_patterns_say() {
     let nats = Nats::start().await.unwrap();
     let broker = broker(&nats).await;

@@ -19,3 +19,4 @@ mod outages;
 mod publishing;
 #[cfg(test)]
 mod world;
+#[cfg(test)]
