@@ -1,7 +1,12 @@
 //! The process dies, anywhere and in each named crash window: after the next
 //! start everything is as if it had not happened.
 
+use std::time::Duration;
+
 use acceptance::{Way, World, account, webhooks_file};
+
+/// How long a host may take to come to where it dies.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Webhooks are recorded so often: enough work for several deaths.
 const TIMES: usize = 3;
@@ -27,7 +32,7 @@ async fn dies_in(way: Way, window: &str) {
         let at = format!("{window}:{nth}");
         world.run_with(&[], &[("QX_CRASH_AT", &at)]).await;
         let mut host = world.host.take().unwrap();
-        let status = host.ended(std::time::Duration::from_secs(60)).await;
+        let status = host.ended(PATIENCE).await;
         assert_eq!(status.code(), None, "ended by a signal: {}", host.printed());
     }
     world.drain().await;
@@ -55,6 +60,69 @@ crash_windows! {
     relay_1: "relay-1",
     consumer_1: "consumer-1",
     consumer_2: "consumer-2",
+}
+
+/// The embedded stream counts messages as in flight that nobody has any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn embedded_1() {
+    let mut world = world(Way::Embedded).await;
+    world
+        .run_with(&[], &[("QX_CRASH_AT", "consumer-1:5")])
+        .await;
+    let mut host = world.host.take().unwrap();
+    assert_eq!(
+        host.ended(PATIENCE).await.code(),
+        None,
+        "{}",
+        host.printed()
+    );
+    let url = format!("sqlite://{}", world.path("qx-stream.db").display());
+    let stream = acceptance::Database::Sqlite(sqlx::SqlitePool::connect(&url).await.unwrap());
+    let in_flight = stream
+        .rows("SELECT CAST(count(*) AS TEXT) FROM qx_stream_deliveries")
+        .await;
+    assert_ne!(
+        in_flight.unwrap(),
+        [["0"]],
+        "messages were in hand when it died"
+    );
+    world.drain().await;
+    account::check(&world, TIMES).await;
+}
+
+/// The host dies when it has taken a request to retry a dead letter.
+#[tokio::test(flavor = "multi_thread")]
+async fn retry_1() {
+    let mut world = World::with(Way::Embedded, &["triage"]).await;
+    let lines = webhooks_file();
+    drop(
+        world
+            .qx(&["trigger", "--lines", lines.to_str().unwrap()])
+            .await
+            .ok(),
+    );
+    world.drain().await;
+    drop(world.qx(&["dlq", "retry", "--all"]).await.ok());
+    world.run_with(&[], &[("QX_CRASH_AT", "retry-1")]).await;
+    let mut host = world.host.take().unwrap();
+    assert_eq!(
+        host.ended(PATIENCE).await.code(),
+        None,
+        "{}",
+        host.printed()
+    );
+
+    let attempts = "SELECT CAST(delivered_count AS TEXT) FROM qx_dead_letters";
+    assert_eq!(
+        world.rows(attempts).await,
+        [["1"], ["1"]],
+        "kept as they were"
+    );
+    // Ten minutes later.
+    let later = "UPDATE qx_dead_letters SET retry_taken_at = '2026-01-01T00:00:00.000Z'";
+    world.database().await.execute(later).await;
+    world.run_with(&[], &[]).await;
+    world.settles(attempts, &[&["2"], &["2"]]).await;
 }
 
 /// Kills the host again and again while it works.

@@ -14,6 +14,9 @@ pub(crate) enum Window {
     Consumer1,
     /// Dead letter written, message not yet terminated.
     Consumer2,
+    /// The retry of a dead letter taken, not yet settled. The comment is where the
+    /// request is taken, in the store.
+    Retry1,
 }
 
 /// Dies here, if a test asked for it.
@@ -30,6 +33,7 @@ pub(crate) fn point(window: Window) {
         Window::Relay1 => "relay-1",
         Window::Consumer1 => "consumer-1",
         Window::Consumer2 => "consumer-2",
+        Window::Retry1 => "retry-1",
     };
     if name == here && PASSES.fetch_add(1, Ordering::SeqCst) + 1 == nth.parse().unwrap_or(1) {
         std::process::abort();

@@ -17,6 +17,7 @@ use qx_events::{
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
+use crate::crash;
 use crate::dispatcher::{Conclusion, Dispatcher, Task};
 use crate::grace::within_grace;
 use crate::witness::Sight;
@@ -70,6 +71,9 @@ impl Replay {
     /// and those of several side by side; returns how many.
     async fn pass(&self, stop: &CancellationToken) -> Result<usize, Fault> {
         let letters = self.dead_letters.take_requested(TAKE_MAX).await?;
+        if !letters.is_empty() {
+            crash::point(crash::Window::Retry1);
+        }
         let mut queues: BTreeMap<&ComponentName, Vec<&DeadLetter>> = BTreeMap::new();
         for letter in &letters {
             queues.entry(&letter.component).or_default().push(letter);
