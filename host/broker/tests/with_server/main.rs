@@ -19,4 +19,3 @@ mod outages;
 mod publishing;
 #[cfg(test)]
 mod world;
-#[cfg(test)]
