@@ -65,7 +65,7 @@ pub(crate) async fn take_up(
             let found = bring_up_to_date(inner, wanted, found).await?;
             return Ok(Footing::of(&stream, &found));
         }
-        let policy = begin(start, known, &stream);
+        let policy = begin(start, known, stream.created, stream.state.last_sequence);
         if known.is_some() {
             tracing::warn!(
                 consumer = wanted.name,
@@ -101,22 +101,27 @@ async fn ahead_of_its_stream(inner: &Inner, found: &consumer::Info) -> Result<()
     Ok(())
 }
 
-/// Where a consumer that is not there begins.
-fn begin(start: StartFrom, known: Option<Footing>, stream: &Info) -> DeliverPolicy {
+/// Where a consumer that is not there begins, on a stream that was made then and
+/// has so many messages.
+fn begin(
+    start: StartFrom,
+    known: Option<Footing>,
+    stream_created: DateTime,
+    stream_last: u64,
+) -> DeliverPolicy {
     let after = |sequence: u64| DeliverPolicy::ByStartSequence {
         start_sequence: sequence.saturating_add(1),
     };
-    let last = stream.state.last_sequence;
     match (known, start) {
         // A stream that was made anew, or that fell back: its numbers mean other
         // messages now. The inbox knows which of them were handled.
-        (Some(known), _) if known.stream_created != stream.created || known.floor > last => {
+        (Some(known), _) if known.stream_created != stream_created || known.floor > stream_last => {
             DeliverPolicy::All
         }
         (Some(Footing { floor: 0, .. }), _) | (None, StartFrom::Beginning) => DeliverPolicy::All,
         (Some(known), _) => after(known.floor),
         // Not `New`: a number can be found again when the consumer is lost.
-        (None, StartFrom::Now) => after(last),
+        (None, StartFrom::Now) => after(stream_last),
     }
 }
 
@@ -222,5 +227,38 @@ async fn apply(inner: &Inner, config: consumer::Config) -> Result<consumer::Info
             | ConsumerErrorKind::InvalidName
             | ConsumerErrorKind::Other => Denied::Unanswered(Box::new(error)),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_nats::datetime::from_nanos;
+
+    #[test]
+    fn a_lost_consumer_begins_where_it_was_unless_the_stream_is_another() {
+        let (then, later) = (from_nanos(1).unwrap(), from_nanos(2).unwrap());
+        let at = |floor| {
+            Some(Footing {
+                stream_created: then,
+                floor,
+            })
+        };
+        let from = |start_sequence| DeliverPolicy::ByStartSequence { start_sequence };
+        let table = [
+            (StartFrom::Beginning, None, then, 9, DeliverPolicy::All),
+            (StartFrom::Now, None, then, 9, from(10)),
+            (StartFrom::Now, None, then, 0, from(1)),
+            (StartFrom::Beginning, at(0), then, 9, DeliverPolicy::All),
+            (StartFrom::Beginning, at(4), then, 9, from(5)),
+            (StartFrom::Now, at(4), then, 9, from(5)),
+            (StartFrom::Now, at(9), then, 9, from(10)),
+            (StartFrom::Now, at(4), later, 9, DeliverPolicy::All),
+            (StartFrom::Now, at(4), then, 3, DeliverPolicy::All),
+        ];
+        for (start, known, created, last, expected) in table {
+            let found = begin(start, known, created, last);
+            assert_eq!(found, expected, "{start:?} {known:?} {last}");
+        }
     }
 }
