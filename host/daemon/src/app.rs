@@ -6,12 +6,12 @@ mod roles;
 
 use std::sync::Arc;
 
-use qx_events::ports::{Clock, Outbox, Publisher, Stream};
-use qx_pipeline::trace::Propagation;
+use qx_events::ports::{Clock, Outbox};
+use qx_pipeline::trace::{PassThrough, Propagation};
+use qx_pipeline::witness::Blind;
 use qx_pipeline::{
     Dispatcher, Mediator, Relay, RelayConfig, Replay, Services, Settler, Witness, settler,
 };
-use qx_store::EmbeddedStream;
 use tokio::sync::Notify;
 
 use crate::admin::Admin;
@@ -19,7 +19,7 @@ use crate::catalog::Catalog;
 use crate::clock::SystemClock;
 use crate::config::{Config, StreamKind};
 use crate::fleet::Fleet;
-use crate::open::{self, StartError};
+use crate::open::{self, Opened, StartError};
 use crate::supervise::{Drained, Supervisor, Task};
 use crate::telemetry::{Sampled, Sampler};
 use housekeeping::{Housekeeping, Retention};
@@ -38,13 +38,25 @@ pub struct Surroundings {
     pub metrics: Option<crate::telemetry::Metrics>,
 }
 
+impl Surroundings {
+    /// Nobody watches, nothing is exported.
+    pub fn quiet(roles: Roles) -> Self {
+        Self {
+            roles,
+            witness: Arc::new(Blind),
+            propagation: Arc::new(PassThrough),
+            metrics: None,
+        }
+    }
+}
+
 /// A host that is connected and verified; no event moves yet.
 pub struct App {
     config: Config,
     roles: Roles,
     supervisor: Supervisor,
     outbox: Arc<dyn Outbox>,
-    publisher: Arc<dyn Publisher>,
+    stream: Option<Opened>,
     dispatcher: Arc<Dispatcher>,
     commits: Option<settler::GroupCommit>,
     catalog: Arc<Catalog>,
@@ -53,8 +65,6 @@ pub struct App {
     witness: Arc<dyn Witness>,
     propagation: Arc<dyn Propagation>,
     store: qx_store::Store,
-    stream: Arc<dyn Stream>,
-    embedded: Option<EmbeddedStream>,
     metrics: Option<crate::telemetry::Metrics>,
 }
 
@@ -74,7 +84,11 @@ impl App {
         let nudge = Arc::new(Notify::new());
 
         let store = open::migrated_store(&config).await?;
-        let opened = open::stream(&config).await?;
+        let stream = if around.roles.needs_stream() {
+            Some(open::stream(&config).await?)
+        } else {
+            None
+        };
         let sandbox = Arc::new(open::sandbox(&config, &clock)?);
         let mediator = Arc::new(Mediator::default());
         let (settler, commits) = Settler::new(store.ledger());
@@ -90,7 +104,8 @@ impl App {
             calls_max: config.consumer.in_flight_max,
             stop: supervisor.stop(),
         }));
-        let fleet = around.roles.consumer.then(|| {
+        let consumed = stream.as_ref().filter(|_| around.roles.consumer);
+        let fleet = consumed.map(|opened| {
             Arc::new(Fleet::new(
                 Arc::clone(&opened.stream),
                 Arc::clone(&dispatcher),
@@ -116,12 +131,10 @@ impl App {
             commits: Some(commits),
             config,
             supervisor,
-            publisher: opened.publisher,
+            stream,
             dispatcher,
             nudge,
             store,
-            stream: opened.stream,
-            embedded: opened.embedded,
         })
     }
 
@@ -129,13 +142,16 @@ impl App {
     pub async fn start(mut self) -> Result<Running, StartError> {
         let observer = Observer::new(&self);
         self.start_admin(&observer).await?;
-        if self.roles.consumer {
-            self.start_consumers();
+        if self.roles.calls_handlers() {
+            self.start_components();
         }
-        self.start_housekeeping();
+        if self.roles.consumer {
+            self.start_replay();
+        }
         if self.roles.relay {
             self.start_relay();
         }
+        self.start_housekeeping();
         Ok(Running {
             supervisor: self.supervisor,
             dispatcher: self.dispatcher,
@@ -177,7 +193,11 @@ impl App {
 
     /// Deletes what is past its retention.
     fn start_housekeeping(&self) {
-        let (store, embedded) = (self.store.clone(), self.embedded.clone());
+        let embedded = self
+            .stream
+            .as_ref()
+            .and_then(|opened| opened.embedded.clone());
+        let store = self.store.clone();
         let retention = Retention::of(&self.config);
         let stop = self.supervisor.stop();
         self.supervisor.spawn(Task::Housekeeping, move || {
@@ -186,6 +206,7 @@ impl App {
     }
 
     fn start_relay(&self) {
+        let Some(opened) = &self.stream else { return };
         let config = RelayConfig {
             batch: self.config.relay.batch,
             poll_max: self.config.relay.poll_max,
@@ -193,7 +214,7 @@ impl App {
             retention: self.config.relay.retention,
             holder: self.holder(),
         };
-        let (outbox, publisher) = (Arc::clone(&self.outbox), Arc::clone(&self.publisher));
+        let (outbox, publisher) = (Arc::clone(&self.outbox), Arc::clone(&opened.publisher));
         let (nudge, witness) = (Arc::clone(&self.nudge), Arc::clone(&self.witness));
         let propagation = Arc::clone(&self.propagation);
         let stop = self.supervisor.stop();
@@ -210,7 +231,8 @@ impl App {
         });
     }
 
-    fn start_consumers(&mut self) {
+    /// The folder, and the transaction that what its handlers do is committed in.
+    fn start_components(&mut self) {
         if let Some(commits) = self.commits.take() {
             let settled = self.supervisor.settled();
             self.supervisor.spawn_once(Task::GroupCommit, async move {
@@ -225,6 +247,10 @@ impl App {
         self.supervisor.spawn(Task::Catalog, move || {
             Arc::clone(&catalog).run(stop.clone())
         });
+    }
+
+    /// Retries of dead letters.
+    fn start_replay(&self) {
         let (letters, dispatcher) = (self.store.dead_letters(), Arc::clone(&self.dispatcher));
         let stop = self.supervisor.stop();
         self.supervisor.spawn(Task::Replay, move || {
@@ -237,6 +263,12 @@ impl Running {
     /// Dispatches events in this process, without a broker.
     pub fn dispatcher(&self) -> &Arc<Dispatcher> {
         &self.dispatcher
+    }
+
+    /// Returns when what lay in the folder of components at the start is in service,
+    /// or shown as broken.
+    pub async fn loaded(&self) {
+        self.observer.loaded().await;
     }
 
     /// Answers how things are.

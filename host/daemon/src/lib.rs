@@ -3,6 +3,24 @@
 //!
 //! Start with [`app::App`]. The crates below this one do the work; here they are
 //! configured, wired, started and drained.
+//!
+//! To call handlers in one's own process, without a broker:
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use qx_host::app::{App, Roles, Surroundings};
+//! use qx_host::config::Config;
+//!
+//! # async fn example(envelope: qx_events::Envelope) -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config::load(Some("qx-host.toml".as_ref()), std::env::vars(), &[])?;
+//! let host = App::build(config, Surroundings::quiet(Roles::IN_PROCESS)).await?.start().await?;
+//! host.loaded().await; // The components that lie in the folder are in service.
+//! for done in host.dispatcher().dispatch(envelope).await? {
+//!     println!("{}: {:?}", done.component, done.conclusion);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod account;
 pub mod admin;

@@ -95,21 +95,38 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// The database, connected. Its tables may be missing.
+/// The database, connected. Its tables may be missing. SQLite is one's own: its
+/// file is made on the spot.
 pub async fn store(config: &Config) -> Result<Store, StartError> {
-    let url = &config.database.url;
-    let own = matches!(url, DatabaseUrl::Sqlite(_));
-    let connections_max = config.database.max_connections;
-    let wanted = StoreConfig {
-        connections_max,
-        ..StoreConfig::new(url.expose())
+    let wanted = store_config(config);
+    let own = matches!(config.database.url, DatabaseUrl::Sqlite(_));
+    let connected = Store::connect(&if own { wanted.create() } else { wanted }).await;
+    connected.map_err(|source| unusable(config, source))
+}
+
+/// The database as it is, with its tables: for commands that look at what is
+/// there. Makes nothing, so that a mistyped path is an error and no empty file.
+pub async fn existing_store(config: &Config) -> Result<Store, StartError> {
+    let found = async {
+        let store = Store::connect(&store_config(config)).await?;
+        store.check().await?;
+        Ok(store)
     };
-    Store::connect(&if own { wanted.create() } else { wanted })
-        .await
-        .map_err(|source| StartError::Database {
-            url: url.to_string(),
-            source,
-        })
+    found.await.map_err(|source| unusable(config, source))
+}
+
+fn store_config(config: &Config) -> StoreConfig {
+    StoreConfig {
+        connections_max: config.database.max_connections,
+        ..StoreConfig::new(config.database.url.expose())
+    }
+}
+
+fn unusable(config: &Config, source: qx_store::StoreError) -> StartError {
+    StartError::Database {
+        url: config.database.url.to_string(),
+        source,
+    }
 }
 
 /// The database, with its tables. SQLite is one's own: it is migrated on the spot.
@@ -123,10 +140,7 @@ pub async fn migrated_store(config: &Config) -> Result<Store, StartError> {
         }
         store.check().await
     };
-    let url = || config.database.url.to_string();
-    checked
-        .await
-        .map_err(|source| StartError::Database { url: url(), source })?;
+    checked.await.map_err(|source| unusable(config, source))?;
     Ok(store)
 }
 
@@ -177,8 +191,13 @@ pub async fn stream(config: &Config) -> Result<Opened, StartError> {
 /// The sandbox, and the folder it loads from.
 pub fn sandbox(config: &Config, clock: &Arc<dyn Clock>) -> Result<Sandbox, StartError> {
     let dir = &config.components.dir;
-    std::fs::create_dir_all(dir)
-        .and_then(|()| std::fs::read_dir(dir).map(drop))
+    // Made only where nothing is: of a file in its place the reading says more.
+    let made = if dir.exists() {
+        Ok(())
+    } else {
+        std::fs::create_dir_all(dir)
+    };
+    made.and_then(|()| std::fs::read_dir(dir).map(drop))
         .map_err(|source| StartError::Components {
             dir: dir.clone(),
             source,

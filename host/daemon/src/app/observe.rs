@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use qx_events::Fault;
-use qx_events::ports::Stream;
+use qx_events::ports::{Lag, Stream};
+use qx_events::{Component, Fault};
 use qx_pipeline::Mediator;
 use qx_store::Store;
 
@@ -27,7 +27,7 @@ const DRAINED_LOOKS: u32 = 3;
 pub struct Observer {
     roles: Roles,
     store: Store,
-    stream: Arc<dyn Stream>,
+    stream: Option<Arc<dyn Stream>>,
     mediator: Arc<Mediator>,
     catalog: Arc<Catalog>,
 }
@@ -37,9 +37,16 @@ impl Observer {
         Self {
             roles: app.roles,
             store: app.store.clone(),
-            stream: Arc::clone(&app.stream),
+            stream: app.stream.as_ref().map(|opened| Arc::clone(&opened.stream)),
             mediator: Arc::clone(&app.mediator),
             catalog: Arc::clone(&app.catalog),
+        }
+    }
+
+    /// Returns when the folder of components has been dealt with once.
+    pub(super) async fn loaded(&self) {
+        while !self.catalog.has_looked() {
+            tokio::time::sleep(DRAINED_POLL).await;
         }
     }
 
@@ -67,7 +74,7 @@ impl Observer {
             return Ok(false);
         }
         for component in self.mediator.routes().components() {
-            match self.stream.lag(&component.name).await? {
+            match self.lag(component).await? {
                 Some(lag) if lag.pending == 0 && lag.in_flight == 0 => {}
                 Some(_) | None => return Ok(false),
             }
@@ -75,17 +82,24 @@ impl Observer {
         Ok(true)
     }
 
+    async fn lag(&self, component: &Component) -> Result<Option<Lag>, Fault> {
+        match &self.stream {
+            Some(stream) => stream.lag(&component.name).await,
+            None => Ok(None),
+        }
+    }
+
     async fn checks(&self) -> Vec<Check> {
-        let mut checks = vec![
-            match self.store.check().await {
-                Ok(()) => Check::passed("database"),
-                Err(error) => Check::failed("database", crate::cli::chain(&error)),
-            },
-            match self.stream.check().await {
+        let mut checks = vec![match self.store.check().await {
+            Ok(()) => Check::passed("database"),
+            Err(error) => Check::failed("database", crate::cli::chain(&error)),
+        }];
+        if let Some(stream) = &self.stream {
+            checks.push(match stream.check().await {
                 Ok(()) => Check::passed("stream"),
                 Err(fault) => Check::failed("stream", fault.chain()),
-            },
-        ];
+            });
+        }
         if self.roles.consumer {
             checks.push(if self.catalog.has_looked() {
                 Check::passed("components")
@@ -115,7 +129,7 @@ impl Sampled for Observer {
     async fn sample(&self) -> Sample {
         let mut lags = Vec::new();
         for component in self.mediator.routes().components() {
-            if let Ok(Some(lag)) = self.stream.lag(&component.name).await {
+            if let Ok(Some(lag)) = self.lag(component).await {
                 lags.push((component.name.clone(), lag));
             }
         }

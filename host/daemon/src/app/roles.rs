@@ -15,4 +15,22 @@ impl Roles {
         relay: true,
         consumer: true,
     };
+
+    /// Neither: components are loaded, and events reach them by
+    /// [`Dispatcher::dispatch`](qx_pipeline::Dispatcher::dispatch) alone. No stream is
+    /// opened; what handlers emit waits in the outbox for a relay.
+    pub const IN_PROCESS: Self = Self {
+        relay: false,
+        consumer: false,
+    };
+
+    /// Whether events come from or go to a stream.
+    pub(super) const fn needs_stream(self) -> bool {
+        self.relay || self.consumer
+    }
+
+    /// Whether handlers are called.
+    pub(super) const fn calls_handlers(self) -> bool {
+        self.consumer || !self.relay
+    }
 }

@@ -9,7 +9,7 @@ use crate::account::Account;
 use crate::open;
 
 pub(super) async fn audit(config: Option<&Path>, output: Output) -> Result<Exit, Failure> {
-    let store = open::store(&open::config(config)?).await?;
+    let store = open::existing_store(&open::config(config)?).await?;
     let audit = store
         .audit()
         .await

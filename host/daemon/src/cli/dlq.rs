@@ -58,7 +58,9 @@ impl Entry {
 }
 
 pub(super) async fn list(config: Option<&Path>, args: DlqListArgs) -> Result<Exit, Failure> {
-    let letters = open::store(&open::config(config)?).await?.dead_letters();
+    let letters = open::existing_store(&open::config(config)?)
+        .await?
+        .dead_letters();
     let filter = filter(args.which)?;
     let found = read(&*letters, &filter, args.limit).await?;
     let entries: Vec<Entry> = found.iter().map(Entry::of).collect();
@@ -97,7 +99,9 @@ impl Entry {
 }
 
 pub(super) async fn show(config: Option<&Path>, args: &DlqShowArgs) -> Result<Exit, Failure> {
-    let letters = open::store(&open::config(config)?).await?.dead_letters();
+    let letters = open::existing_store(&open::config(config)?)
+        .await?
+        .dead_letters();
     let ids = resolve(&*letters, std::slice::from_ref(&args.id)).await?;
     let filter = LetterFilter {
         ids,
@@ -159,7 +163,9 @@ impl Whole {
 }
 
 pub(super) async fn retry(config: Option<&Path>, args: DlqManyArgs) -> Result<Exit, Failure> {
-    let letters = open::store(&open::config(config)?).await?.dead_letters();
+    let letters = open::existing_store(&open::config(config)?)
+        .await?
+        .dead_letters();
     let (filter, dry_run, output) = many(&*letters, args).await?;
     if dry_run {
         return preview(&*letters, &filter, output, "would be retried").await;
@@ -176,7 +182,9 @@ pub(super) async fn drop_letters(
     config: Option<&Path>,
     args: DlqManyArgs,
 ) -> Result<Exit, Failure> {
-    let letters = open::store(&open::config(config)?).await?.dead_letters();
+    let letters = open::existing_store(&open::config(config)?)
+        .await?
+        .dead_letters();
     let (filter, dry_run, output) = many(&*letters, args).await?;
     if dry_run {
         return preview(&*letters, &filter, output, "would be dropped").await;

@@ -102,13 +102,10 @@ fn described(config: &Config) -> String {
 
 async fn database(config: &Config) -> Finding {
     let what = "database";
-    let store = match open::store(config).await {
+    let store = match open::existing_store(config).await {
         Ok(store) => store,
         Err(error) => return Finding::broken(what, chain(&error)),
     };
-    if let Err(error) = store.check().await {
-        return Finding::broken(what, chain(&error));
-    }
     match store.outbox().status().await {
         Ok(status) if status.failed > 0 => Finding::warning(
             what,

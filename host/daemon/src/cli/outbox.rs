@@ -19,7 +19,7 @@ struct Status {
 }
 
 pub(super) async fn status(config: Option<&Path>, output: Output) -> Result<Exit, Failure> {
-    let store = open::store(&open::config(config)?).await?;
+    let store = open::existing_store(&open::config(config)?).await?;
     let status = store
         .outbox()
         .status()
