@@ -24,7 +24,8 @@ pub trait DeadLetters: Send + Sync {
     async fn drop_letters(&self, filter: &LetterFilter) -> Result<u64, Fault>;
 
     /// Letters whose retry is requested, oldest request first. A letter is handed
-    /// out once for each request: several hosts share the work.
+    /// out once for each request: several hosts share the work. Again only when
+    /// nobody has answered for long: whoever took it has died.
     async fn take_requested(&self, limit: u32) -> Result<Vec<DeadLetter>, Fault>;
 
     /// The retry failed: the letter stays, with one more attempt and this reason.

@@ -1,5 +1,9 @@
 //! What the loops need from the outside, as traits. Each has a contract suite
 //! that every adapter passes.
+//!
+//! Every request ends by itself: an adapter that gets no answer gives up after a
+//! timeout of its own, with a transient fault. A future that is dropped half-way
+//! has happened or has not, and leaves nothing locked.
 
 mod dead_letters;
 mod handler;

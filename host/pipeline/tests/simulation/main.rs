@@ -34,4 +34,6 @@ mod relays_together;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
+mod stops_and_deaths;
+#[cfg(test)]
 mod world;

@@ -113,14 +113,15 @@ async fn a_publish_slower_than_the_term_does_not_make_two_relays_take_turns_for_
     for id in 1..=3 {
         world.db.insert(&placed(id));
     }
-    world.broker.books().publish_takes = vec![TERM * 2; 50];
+    let takes = TERM + TERM * 7 / 9;
+    world.broker.books().publish_takes = vec![takes; 50];
     a.relay();
     b.relay();
     world
         .history
         .until("none waits", || world.db.waiting() == 0)
         .await;
-    assert!(world.history.now() < TERM * 3, "\n{}", world.history);
+    assert_eq!(world.history.now(), takes, "\n{}", world.history);
 }
 
 #[tokio::test(start_paused = true)]

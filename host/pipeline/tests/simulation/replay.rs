@@ -144,12 +144,14 @@ async fn hundreds_of_letters_are_all_served_however_often_a_report_is_not_taken(
     };
     host.install(&component("a", "order.placed", odd_done).build(2));
     world.db.tables().reports_lost = 7;
+    let calls = world.history.count(is_called);
     request_all(&world).await;
     world.history.until_seen(100, is_reported).await;
     world
         .history
         .until("the others are gone", || world.db.letters() == 100)
         .await;
+    assert_eq!(world.history.count(is_called), calls + 200, "each once");
     let tables = world.db.tables();
     assert!(
         tables
