@@ -176,6 +176,11 @@ impl World {
         host::run(self.dir(), args, &[]).await
     }
 
+    /// The same, with more variables.
+    pub async fn qx_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Ran {
+        host::run(self.dir(), args, environment).await
+    }
+
     /// Records an event; returns its id.
     pub async fn trigger(&self, event_name: &str, payload: &Value) -> String {
         let data = payload.to_string();

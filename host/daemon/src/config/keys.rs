@@ -99,7 +99,7 @@ keys! {
         .doc("How long the embedded stream keeps a message.");
 
     NATS_SERVERS = Key::new("nats", "servers", Kind::List)
-        .doc("`nats://host:4222`, one or more of one cluster; also `tls://`, `ws://`, `wss://`.");
+        .doc("`nats://host:4222`, one or more of one cluster; also `tls://`.");
     NATS_STREAM = Key::new("nats", "stream", Kind::Text)
         .default("QX_EVENTS")
         .doc("Name of the JetStream stream.");

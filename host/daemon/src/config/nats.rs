@@ -151,9 +151,9 @@ fn server(raw: &str) -> Result<(Url, Option<NatsAuth>), String> {
     // The text may carry a password: the faults do not repeat it.
     let mut url = Url::parse(&with_scheme)
         .map_err(|error| format!("one of them is not a URL ({error}); write nats://host:4222"))?;
-    if !["nats", "tls", "ws", "wss"].contains(&url.scheme()) {
+    if !["nats", "tls"].contains(&url.scheme()) {
         return Err(format!(
-            "`{}://` is not spoken here; write nats://, tls://, ws:// or wss://",
+            "`{}://` is not spoken here; write nats:// or tls://",
             url.scheme()
         ));
     }

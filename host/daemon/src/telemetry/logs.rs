@@ -48,6 +48,9 @@ where
     };
     let no_spans = FilterFn::new(|metadata: &Metadata<'_>| metadata.target() != TARGET)
         .with_max_level_hint(LevelFilter::TRACE);
+    // The client logs every attempt of its own; the broker's adapter logs each change
+    // once. Whoever names the target in the filter hears it all the same.
+    let filter = format!("{}=off,{filter}", qx_broker::CLIENT_LOG_TARGET);
     let filter = EnvFilter::builder().parse(filter)?.and(no_spans);
     Ok(lines.with_filter(filter).boxed())
 }

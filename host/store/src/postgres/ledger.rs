@@ -28,19 +28,28 @@ const MARK: &str = "
     ON CONFLICT DO NOTHING
     RETURNING component, event_id";
 
+/// By way of their places, like [`DELETE`]: a join could be planned for a table
+/// that was still small. `OFFSET 0` keeps it one look-up for each.
 const UNMARK: &str = "
-    DELETE FROM qx_inbox AS i USING unnest($1::text[], $2::uuid[]) AS t (component, event_id)
-    WHERE i.component = t.component AND i.event_id = t.event_id";
+    DELETE FROM qx_inbox WHERE ctid = ANY(ARRAY(
+        SELECT i.place FROM unnest($1::text[], $2::uuid[]) AS t (component, event_id)
+        CROSS JOIN LATERAL (
+            SELECT ctid AS place FROM qx_inbox
+            WHERE component = t.component AND event_id = t.event_id OFFSET 0
+        ) AS i))";
 
 const LOCK_ABSENT: &str =
     "SELECT count(pg_advisory_xact_lock($1, bucket)) FROM unnest($2::int[]) AS t (bucket)";
 
+/// One look-up for each key, in the order of the array, which is sorted.
 const LOCK_PRESENT: &str = "
     SELECT t.position, s.version
     FROM unnest($1::text[], $2::uuid[], $3::text[]) WITH ORDINALITY AS t (component, tenant_id, key, position)
-    JOIN qx_state AS s USING (component, tenant_id, key)
-    ORDER BY s.component, s.tenant_id, s.key
-    FOR UPDATE OF s";
+    CROSS JOIN LATERAL (
+        SELECT version FROM qx_state
+        WHERE component = t.component AND tenant_id = t.tenant_id AND key = t.key
+        FOR UPDATE
+    ) AS s";
 
 const SET: &str = "
     INSERT INTO qx_state (component, tenant_id, key, value, version)
@@ -50,9 +59,12 @@ const SET: &str = "
     DO UPDATE SET value = excluded.value, version = excluded.version";
 
 const DELETE: &str = "
-    DELETE FROM qx_state AS s
-    USING unnest($1::text[], $2::uuid[], $3::text[]) AS t (component, tenant_id, key)
-    WHERE s.component = t.component AND s.tenant_id = t.tenant_id AND s.key = t.key";
+    DELETE FROM qx_state WHERE ctid = ANY(ARRAY(
+        SELECT s.place FROM unnest($1::text[], $2::uuid[], $3::text[]) AS t (component, tenant_id, key)
+        CROSS JOIN LATERAL (
+            SELECT ctid AS place FROM qx_state
+            WHERE component = t.component AND tenant_id = t.tenant_id AND key = t.key OFFSET 0
+        ) AS s))";
 
 #[async_trait]
 impl Ledger for Postgres {

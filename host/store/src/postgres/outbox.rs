@@ -36,17 +36,18 @@ pub(super) const PENDING: &str = "
     WHERE published_at IS NULL AND failed_at IS NULL
     ORDER BY seq LIMIT $1";
 
+/// No join: without statistics the planner takes the rows that wait for few, and
+/// compares each of them with each of the array. `width_bucket` finds the place
+/// of a row in the array, which is sorted.
 const MARK_PUBLISHED: &str = "
     WITH lease AS MATERIALIZED (
         SELECT 1 FROM qx_leases WHERE name = 'relay' AND token = $1
-    ), stored AS (
-        SELECT * FROM unnest($2::bigint[], $3::text[], $4::bigint[]) AS t (seq, stream_name, stream_seq)
     ), marked AS (
-        UPDATE qx_outbox_events AS o
+        UPDATE qx_outbox_events
         SET published_at = clock_timestamp(), last_error = NULL,
-            stream_name = stored.stream_name, stream_seq = stored.stream_seq
-        FROM stored
-        WHERE o.seq = stored.seq AND o.published_at IS NULL AND o.failed_at IS NULL
+            stream_name = ($3::text[])[width_bucket(seq, $2::bigint[])],
+            stream_seq = ($4::bigint[])[width_bucket(seq, $2::bigint[])]
+        WHERE seq = ANY($2) AND published_at IS NULL AND failed_at IS NULL
           AND EXISTS (SELECT FROM lease)
     )
     SELECT EXISTS (SELECT FROM lease)";
@@ -63,12 +64,12 @@ const SET_ASIDE: &str = "
 
 /// Skips what another host's cleaner has in hand.
 const CLEAN_UP: &str = "
-    DELETE FROM qx_outbox_events WHERE id IN (
-        SELECT id FROM qx_outbox_events
+    DELETE FROM qx_outbox_events WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM qx_outbox_events
         WHERE published_at < clock_timestamp() - $1 * interval '1 millisecond'
         ORDER BY published_at LIMIT $2
         FOR UPDATE SKIP LOCKED
-    )";
+    ))";
 
 /// Cheap with millions of published rows: what waits and what failed is counted
 /// in small partial indexes, and the published rows are not counted at all, see
@@ -121,12 +122,13 @@ impl Outbox for Postgres {
     }
 
     async fn mark_published(&self, lease: Lease, rows: &[PublishedRow]) -> Result<bool, Fault> {
+        let mut rows: Vec<&PublishedRow> = rows.iter().collect();
+        rows.sort_by_key(|row| row.seq);
+        rows.dedup_by_key(|row| row.seq);
         let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
         let streams: Vec<&str> = rows.iter().map(|row| row.stored.stream.as_str()).collect();
-        let positions: Vec<i64> = rows
-            .iter()
-            .map(|row| row.stored.sequence.cast_signed())
-            .collect();
+        let positions = rows.iter().map(|row| row.stored.sequence.cast_signed());
+        let positions: Vec<i64> = positions.collect();
         self.call("mark rows published", async |session| {
             let query = session.sql(MARK_PUBLISHED).bind(lease.token);
             let query = query.bind(&seqs).bind(&streams).bind(&positions);

@@ -48,6 +48,32 @@ async fn rows_that_wait_are_found_by_their_index_without_a_sort() {
     assert_eq!(world.outbox.pending(1_000).await.unwrap().len(), 1_000);
 }
 
+/// A plan that compared every row that waits with every row of the batch would
+/// run into the time limit here. Nine times, because the server plans anew for
+/// the first five.
+#[tokio::test]
+async fn rows_are_marked_by_their_index_before_there_are_statistics() {
+    let world = World::postgres().await;
+    world
+        .sql(
+            "ALTER TABLE qx_outbox_events SET (autovacuum_enabled = off);
+              INSERT INTO qx_outbox_events (event_name, payload, occurred_at)
+              SELECT 'a', '{}', now() FROM generate_series(1, 60000)",
+        )
+        .await;
+    let lease = world.lease().await;
+    for _ in 0..9 {
+        let rows = world.outbox.pending(1_000).await.unwrap();
+        assert!(
+            world
+                .mark(lease, rows.iter().rev().map(|row| row.seq))
+                .await
+        );
+    }
+    let sql = "SELECT count(*) FROM qx_outbox_events WHERE stream_seq = seq + 1000";
+    assert_eq!(world.number(sql).await, 9_000);
+}
+
 /// Published rows are not counted when somebody asks.
 #[tokio::test]
 async fn status_does_not_read_the_published_rows() {
