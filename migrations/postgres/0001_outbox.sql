@@ -120,6 +120,14 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- Rows that come published already, from a backup for instance.
+CREATE FUNCTION qx_outbox_tally_on_insert() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    UPDATE qx_outbox_tally SET published = published + 1;
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION qx_outbox_tally_on_truncate() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
@@ -130,6 +138,9 @@ END $$;
 CREATE TRIGGER qx_outbox_tally_update AFTER UPDATE ON qx_outbox_events
     REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION qx_outbox_tally_on_update();
+CREATE TRIGGER qx_outbox_tally_insert AFTER INSERT ON qx_outbox_events
+    FOR EACH ROW WHEN (NEW.published_at IS NOT NULL)
+    EXECUTE FUNCTION qx_outbox_tally_on_insert();
 CREATE TRIGGER qx_outbox_tally_delete AFTER DELETE ON qx_outbox_events
     REFERENCING OLD TABLE AS old_rows
     FOR EACH STATEMENT EXECUTE FUNCTION qx_outbox_tally_on_delete();

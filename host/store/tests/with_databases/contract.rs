@@ -56,6 +56,7 @@ contract! {
     races::one_of_two_keys_found_absent_is_made,
     races::the_same_event_by_many_at_once_commits_once,
     races::a_lease_goes_to_one_of_many,
+    races::a_call_that_is_given_up_leaves_nothing_locked,
     dead_letters::a_letter_comes_back_as_it_was_written,
     dead_letters::any_bytes_at_all_can_be_a_letter,
     dead_letters::a_letter_written_twice_is_one_letter_brought_up_to_date,

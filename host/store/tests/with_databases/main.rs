@@ -9,6 +9,8 @@ mod connecting;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod keeping;
+#[cfg(test)]
 mod migrating;
 #[cfg(test)]
 mod postgres;

@@ -1,5 +1,5 @@
-//! What only a server can do wrong: plans, restarts, silence, what a pooler
-//! would see.
+//! What only a server can do wrong: plans, restarts, locks, what a pooler would
+//! see.
 
 use std::time::Duration;
 
@@ -216,48 +216,4 @@ async fn a_role_that_knows_only_the_outbox_can_write_and_mark_it() {
         )
         .await;
     assert_eq!(world.outbox.status().await.unwrap().published, 1);
-}
-
-#[tokio::test]
-async fn old_inbox_marks_are_forgotten_and_the_audit_counts_what_is_left() {
-    for world in [World::postgres().await, World::sqlite().await] {
-        let group = [settlement("a"), settlement("a"), settlement("b")];
-        world.ledger.settle(&group).await.unwrap();
-        world.letters.bury(&letter("b", "x")).await.unwrap();
-        world.record(&[event("x"), event("x"), event("y")]).await;
-        let lease = world.lease().await;
-        let first = world.outbox.pending(1).await.unwrap()[0].seq;
-        assert!(world.mark(lease, [first]).await);
-        let day = Duration::from_hours(24);
-        assert_eq!(world.store.clean_up_inbox(day, 100).await.unwrap(), 0);
-        let old = group[0].event_id;
-        world
-            .sql(&format!(
-                "UPDATE qx_inbox SET handled_at = '2020-01-01T00:00:00.000Z'
-                           WHERE event_id = '{old}'"
-            ))
-            .await;
-        assert_eq!(
-            world
-                .store
-                .clean_up_inbox(Duration::MAX, 100)
-                .await
-                .unwrap(),
-            0
-        );
-        assert_eq!(world.store.clean_up_inbox(day, 100).await.unwrap(), 1);
-        let audit = world.store.audit().await.unwrap();
-        let components: Vec<_> = audit
-            .components
-            .iter()
-            .map(|one| (&*one.component, one.handled, one.dead))
-            .collect();
-        assert_eq!(components, [("a", 1, 0), ("b", 1, 1)]);
-        let events: Vec<_> = audit
-            .events
-            .iter()
-            .map(|one| (&*one.event_name, one.pending, one.published, one.failed))
-            .collect();
-        assert_eq!(events, [("x", 1, 1, 0), ("y", 1, 0, 0)]);
-    }
 }

@@ -276,6 +276,16 @@ pub(super) async fn status_counts_what_is_there(world: &World) {
     assert!(status.oldest_pending_ms > 1_000_000_000, "{status:?}");
     // Somebody else's hand is counted too.
     world
+        .sql(
+            "INSERT INTO qx_outbox_events (event_name, payload, occurred_at, published_at)
+              VALUES ('e', '{}', '2020-01-01T00:00:00.000Z', '2020-01-01T00:00:00.000Z')",
+        )
+        .await;
+    assert_eq!(world.outbox.status().await.unwrap().published, 2);
+    world
+        .sql("DELETE FROM qx_outbox_events WHERE event_name = 'e'")
+        .await;
+    world
         .sql("UPDATE qx_outbox_events SET published_at = NULL WHERE event_name = 'b'")
         .await;
     world

@@ -109,3 +109,22 @@ pub(super) async fn a_lease_goes_to_one_of_many(world: &World) {
     let leases = hosts.join_all().await;
     assert_eq!(leases.iter().flatten().count(), 1, "{leases:?}");
 }
+
+/// Given up after ever longer times, so at every place. It has happened or it has
+/// not; the next call finds out.
+pub(super) async fn a_call_that_is_given_up_leaves_nothing_locked(world: &World) {
+    for micros in (0..6_000).step_by(150) {
+        let one = with_state("a", &[], &[("k", Some("1")), ("l", None)]);
+        let group = std::slice::from_ref(&one);
+        let given_up = Duration::from_micros(micros);
+        let first = tokio::time::timeout(given_up, world.ledger.settle(group)).await;
+        let again = world.ledger.settle(group).await.unwrap();
+        if let Ok(first) = first {
+            assert_eq!(first.unwrap(), [Settled::Committed]);
+            assert_eq!(again, [Settled::Duplicate]);
+        }
+    }
+    let other = with_state("a", &[], &[("k", Some("2"))]);
+    assert_eq!(all_at_once(world, vec![other]).await, [Settled::Committed]);
+    world.lease().await;
+}

@@ -1,0 +1,72 @@
+//! What is kept, counted and forgotten, and a file that another process holds.
+
+use std::time::Duration;
+
+use sqlx::{Connection, SqliteConnection};
+
+use crate::world::{World, event, letter, settlement};
+
+/// A person's open transaction in another program must not stop the host for ever.
+#[tokio::test]
+async fn a_file_that_is_never_given_back_is_a_transient_fault() {
+    let world = World::sqlite().await;
+    let mut conn = SqliteConnection::connect(&world.url).await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE")
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    let fault = world.ledger.settle(&[settlement("a")]).await.unwrap_err();
+    assert!(fault.is_transient(), "{}", fault.chain());
+    assert!(fault.chain().contains("locked"), "{}", fault.chain());
+    assert_eq!(
+        world.outbox.pending(1).await.unwrap().len(),
+        0,
+        "reading goes on"
+    );
+    sqlx::raw_sql("ROLLBACK").execute(&mut conn).await.unwrap();
+    world.ledger.settle(&[settlement("a")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn old_inbox_marks_are_forgotten_and_the_audit_counts_what_is_left() {
+    for world in [World::postgres().await, World::sqlite().await] {
+        let group = [settlement("a"), settlement("a"), settlement("b")];
+        world.ledger.settle(&group).await.unwrap();
+        world.letters.bury(&letter("b", "x")).await.unwrap();
+        world.record(&[event("x"), event("x"), event("y")]).await;
+        let lease = world.lease().await;
+        let first = world.outbox.pending(1).await.unwrap()[0].seq;
+        assert!(world.mark(lease, [first]).await);
+        let day = Duration::from_hours(24);
+        assert_eq!(world.store.clean_up_inbox(day, 100).await.unwrap(), 0);
+        let old = group[0].event_id;
+        world
+            .sql(&format!(
+                "UPDATE qx_inbox SET handled_at = '2020-01-01T00:00:00.000Z'
+                           WHERE event_id = '{old}'"
+            ))
+            .await;
+        assert_eq!(
+            world
+                .store
+                .clean_up_inbox(Duration::MAX, 100)
+                .await
+                .unwrap(),
+            0
+        );
+        assert_eq!(world.store.clean_up_inbox(day, 100).await.unwrap(), 1);
+        let audit = world.store.audit().await.unwrap();
+        let components: Vec<_> = audit
+            .components
+            .iter()
+            .map(|one| (&*one.component, one.handled, one.dead))
+            .collect();
+        assert_eq!(components, [("a", 1, 0), ("b", 1, 1)]);
+        let events: Vec<_> = audit
+            .events
+            .iter()
+            .map(|one| (&*one.event_name, one.pending, one.published, one.failed))
+            .collect();
+        assert_eq!(events, [("x", 1, 1, 0), ("y", 1, 0, 0)]);
+    }
+}
