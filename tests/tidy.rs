@@ -170,6 +170,25 @@ fn every_crash_window_is_in_the_readme_and_has_a_test() {
 }
 
 #[test]
+fn every_test_that_the_promises_name_exists() {
+    let page = read(&root().join("docs/promises.md"));
+    let code: String = sources().iter().map(|path| read(path)).collect();
+    let mut named = 0;
+    for row in page.lines().filter(|line| line.starts_with("| ")) {
+        for name in row.split('`').skip(1).step_by(2) {
+            let defined = [format!("fn {name}("), format!("{name}: \"")];
+            let found = defined.iter().any(|text| code.contains(text.as_str()));
+            assert!(
+                found,
+                "docs/promises.md names the test {name}, which is not there"
+            );
+            named += 1;
+        }
+    }
+    assert!(named > 30, "the page was not read");
+}
+
+#[test]
 fn files_and_types_are_called_by_the_words_of_the_glossary() {
     for path in sources() {
         let text = read(&path);
