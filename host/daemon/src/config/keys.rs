@@ -160,7 +160,7 @@ keys! {
         .doc("Longest pause.");
     DEFAULTS_TIMEOUT = bounds::timeout("defaults")
         .default("5000")
-        .doc("Wall time of one call. Shorter than `consumer.ack_wait_ms`.");
+        .doc("Wall time of one call, host calls included.");
     DEFAULTS_MEMORY = bounds::memory("defaults")
         .default("64")
         .doc("Memory of one instance.");
@@ -200,7 +200,7 @@ keys! {
     // Below a second a delivery is repeated by an ordinary pause of the machine.
     CONSUMER_ACK_WAIT = number("consumer", "ack_wait_ms", 1_000, HOUR_MS, "milliseconds")
         .default("10000")
-        .doc("A message that is neither settled nor extended for so long is delivered again.");
+        .doc("A message that is neither settled nor extended for so long is delivered again; twice a component's timeout where that is longer.");
     CONSUMER_IN_FLIGHT = number("consumer", "in_flight_max", 1, 4_096, "events")
         .default("64")
         .doc("Events that one process works on at once, over all components; times the memory \

@@ -96,7 +96,7 @@ fn build(reader: &Reader<'_>) -> Config {
     Config {
         stream: stream(reader, &database.url),
         database,
-        components: components(reader, ack_wait),
+        components: components(reader),
         relay: relay(reader),
         consumer: ConsumerConfig {
             ack_wait,
@@ -162,26 +162,10 @@ fn stream_path(reader: &Reader<'_>, database: &DatabaseUrl) -> PathBuf {
     path
 }
 
-fn components(reader: &Reader<'_>, ack_wait: Duration) -> ComponentsConfig {
+fn components(reader: &Reader<'_>) -> ComponentsConfig {
     let defaults = defaults(reader);
-    if ack_wait <= defaults.limits.timeout {
-        // A message would come again while its handler still runs.
-        reader.disagreement(
-            (
-                &keys::CONSUMER_ACK_WAIT,
-                "must be longer than defaults.timeout_ms; make it \
-                longer, or the timeout shorter",
-            ),
-            (
-                &keys::DEFAULTS_TIMEOUT,
-                "must be shorter than consumer.ack_wait_ms; make it \
-                shorter, or the acknowledgement wait longer",
-            ),
-        );
-    }
     ComponentsConfig {
         defaults,
-        timeout_below: ack_wait,
         dir: reader.path(&keys::COMPONENTS_DIR).unwrap_or_default(),
         cache_dir: reader.path(&keys::COMPONENTS_CACHE_DIR).unwrap_or_default(),
         grants: grants(&reader.words(&keys::COMPONENTS_GRANTS)),

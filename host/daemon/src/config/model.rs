@@ -82,8 +82,6 @@ pub struct ComponentsConfig {
     pub component_bytes_max: u64,
     /// What a component gets whose own file does not say otherwise.
     pub defaults: Settings,
-    /// Every component's timeout is below this: `consumer.ack_wait`.
-    pub timeout_below: Duration,
 }
 
 /// From the outbox to the stream.
@@ -103,7 +101,7 @@ pub struct RelayConfig {
 #[derive(Debug, Clone)]
 pub struct ConsumerConfig {
     /// A message that is neither settled nor extended for so long comes again.
-    /// Longer than any handler's timeout.
+    /// A component whose timeout is longer than half of it gets twice its timeout.
     pub ack_wait: Duration,
     /// Events that one process works on at once, over all components.
     pub in_flight_max: usize,

@@ -179,15 +179,6 @@ fn read_settings(reader: &Reader<'_>, host: &ComponentsConfig) -> Settings {
         emitted_events: number(&keys::EMITTED).map_or(limits.emitted_events, count),
         value_bytes: number(&keys::VALUE).map_or(limits.value_bytes, |kb| size(kb) << 10),
     };
-    let below = host.timeout_below;
-    if limits.timeout >= below {
-        let text = format!(
-            "not shorter than the host's consumer.ack_wait_ms ({}): an event would come \
-                again while its handler still runs; make it shorter, or that longer",
-            below.as_millis()
-        );
-        reader.fault(&keys::TIMEOUT, text);
-    }
     Settings {
         retry,
         limits,

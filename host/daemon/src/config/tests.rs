@@ -178,10 +178,6 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
         "2:8: stream.kind: \"nats\" needs servers",
     ),
     (
-        "[consumer]\nack_wait_ms = 5000",
-        "2:15: consumer.ack_wait_ms: must be longer than defaults.timeout_ms",
-    ),
-    (
         "[defaults]\nretry_max_ms = 999",
         "2:16: defaults.retry_max_ms: shorter than",
     ),

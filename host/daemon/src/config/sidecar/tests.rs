@@ -128,10 +128,6 @@ const FAULTS: &[(&str, &str)] = &[
         "2:13: limits.memory_mb: 0 is out of range; expected a whole number of MiB from 1 to 4096",
     ),
     (
-        "[limits]\ntimeout_ms = 30000",
-        "2:14: limits.timeout_ms: not shorter than the host's consumer.ack_wait_ms (10000)",
-    ),
-    (
         "[retry]\ninitial_ms = 400000",
         "2:14: retry.initial_ms: longer than the longest pause",
     ),
