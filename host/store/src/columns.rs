@@ -124,3 +124,56 @@ pub(crate) fn parse_uuid(column: &'static str, text: &str) -> Result<Uuid, sqlx:
 pub(crate) fn digest(bytes: Option<Vec<u8>>) -> Option<Digest> {
     bytes?.try_into().ok().map(Digest::new)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_that_jsonb_refuses_is_kept_as_text() {
+        let digits = "1".repeat(JSON_DIGITS_MAX + 1);
+        let deep = "[".repeat(JSON_DEPTH_MAX + 1);
+        for refused in [
+            r#""\u0000""#,
+            r#"{"a": ["x\\\u0000"]}"#,
+            r#""\ud800""#,
+            r#""\uDFFF""#,
+            "1e10000",
+            "[1E+99999]",
+            &digits,
+            &deep,
+        ] {
+            assert!(!jsonb_takes(refused), "{refused}");
+        }
+        for taken in [
+            "",
+            r#""\\u0000 \u0001 \u00e9 \ud7ff \ue000 \"e99999""#,
+            r#"{"true": true, "n": [-1.5e-300, 12345678901234567890123, 0.1]}"#,
+            r#""1e99999""#,
+        ] {
+            assert!(jsonb_takes(taken), "{taken}");
+        }
+        let many = format!("[{}]", "1234567890,[],".repeat(2 * JSON_DIGITS_MAX));
+        assert!(jsonb_takes(&many));
+    }
+
+    #[test]
+    fn a_text_is_cut_by_characters_and_has_no_nul() {
+        assert_eq!(fit("\u{fc}\u{fc}\u{fc}", 2), "\u{fc}\u{fc}");
+        assert_eq!(fit("a\0b", 9), "a\u{fffd}b");
+        assert!(matches!(fit("as it is", 8), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_time_is_read_back_as_it_was_written() {
+        let time = DateTime::from_timestamp(1_790_000_000, 123_456_000).unwrap();
+        assert_eq!(parse_time("x", &sqlite_time(time)).unwrap(), time);
+        let error = parse_time("failed_at", "yesterday")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("failed_at") && error.contains("yesterday"),
+            "{error}"
+        );
+    }
+}
