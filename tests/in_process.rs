@@ -1,4 +1,5 @@
 //! The handlers in one's own process: no broker, no relay, the same ledger.
+#![cfg(test)]
 
 use acceptance::{Way, World};
 use qx_events::Envelope;

@@ -1,5 +1,6 @@
 //! The main job, end to end, on both ways: every recorded webhook goes from the
 //! outbox into the handlers, and every one of them is accounted for.
+#![cfg(test)]
 
 use acceptance::{Way, World, account, webhooks_file};
 
