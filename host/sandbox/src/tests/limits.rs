@@ -41,7 +41,7 @@ async fn a_trap_before_the_first_call_is_an_outcome() {
 
 #[tokio::test]
 async fn a_neighbour_keeps_working_beside_a_guest_that_spins() {
-    let world = impatient();
+    let world = World::new();
     let spinner = world.load(ping("(loop (br 0)) (unreachable)", "")).await;
     let neighbour = world.load(ping("(call $ok)", "")).await;
     // One thread for both: what the spinner holds, the neighbour does not get.
