@@ -67,6 +67,17 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// Whether the database is only not made or not migrated yet.
+    pub fn is_new(&self) -> bool {
+        let Self::Database { source, .. } = self else {
+            return false;
+        };
+        matches!(
+            source,
+            qx_store::StoreError::NoFile(_) | qx_store::StoreError::Unmigrated { .. }
+        )
+    }
+
     /// Whether it is a server that does not answer, rather than a wrong setting.
     pub fn is_unreachable(&self) -> bool {
         match self {
@@ -204,6 +215,8 @@ pub fn sandbox(config: &Config, clock: &Arc<dyn Clock>) -> Result<Sandbox, Start
         })?;
     Sandbox::new(SandboxConfig {
         cache_dir: Some(config.components.cache_dir.clone()),
+        // A call waits for an instance: as many as calls that may run at once.
+        instances_max: u32::try_from(config.consumer.in_flight_max).unwrap_or(u32::MAX),
         ..SandboxConfig::new(Arc::clone(clock))
     })
     .map_err(StartError::Sandbox)

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::args::Output;
 use super::exit::{Exit, Failure, chain};
 use super::screen;
-use crate::config::Config;
+use crate::config::{Config, DatabaseUrl};
 use crate::guest::toolchain;
 use crate::open;
 
@@ -104,6 +104,10 @@ async fn database(config: &Config) -> Finding {
     let what = "database";
     let store = match open::existing_store(config).await {
         Ok(store) => store,
+        // `run` makes and migrates it by itself.
+        Err(error) if matches!(config.database.url, DatabaseUrl::Sqlite(_)) && error.is_new() => {
+            return Finding::warning(what, chain(&error));
+        }
         Err(error) => return Finding::broken(what, chain(&error)),
     };
     match store.outbox().status().await {

@@ -143,7 +143,7 @@ keys! {
         .default(".qx/cache")
         .doc("Compiled components. Only the host may write there.");
     COMPONENTS_GRANTS = Key::new("components", "grants", Kind::Words(GRANT_WORDS))
-        .default("log,config,state,emit")
+        .default("log,config,state,emit,clock,random")
         .doc("What components may import; a component's own file can only narrow it.");
     COMPONENTS_MAX_MB = number("components", "max_component_mb", 1, 512, "MiB")
         .default("64")

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use qx_events::ports::Delivery;
 use qx_events::{
-    Component, DeadLetter, DeadReason, DeadReasonKind, Envelope, Malformed, Resolution, Routes,
+    Component, DeadLetter, DeadReason, DeadReasonKind, Envelope, EventName, Malformed, Resolution,
+    Routes,
 };
 use uuid::Uuid;
 
@@ -147,6 +148,16 @@ impl Consumer {
         Reply::Term(letter.reason.kind.as_str())
     }
 
+    /// The event name in a subject: the longest end of it that the component takes.
+    /// The prefix before it is the stream's affair.
+    fn name_in(&self, subject: &str) -> Option<String> {
+        let patterns = &self.config.subscription.patterns;
+        let ends = subject.match_indices('.').filter_map(|(dot, _)| subject.get(dot + 1..));
+        ends.filter_map(|end| EventName::parse(end).ok())
+            .find(|name| patterns.iter().any(|pattern| pattern.matches(name)))
+            .map(|name| name.to_string())
+    }
+
     /// A dead letter of a message whose handler was not called this time.
     fn letter(
         &self,
@@ -156,8 +167,11 @@ impl Consumer {
     ) -> DeadLetter {
         let event_id = envelope.map(|envelope| envelope.event_id);
         let header = |name| delivery.headers.get(name).map(ToOwned::to_owned);
-        let name_on_message =
-            || header(qx_events::wire::EVENT_NAME).unwrap_or_else(|| delivery.subject.clone());
+        let name_on_message = || {
+            header(qx_events::wire::EVENT_NAME)
+                .or_else(|| self.name_in(&delivery.subject))
+                .unwrap_or_else(|| delivery.subject.clone())
+        };
         DeadLetter {
             id: DeadLetter::id_for(self.name(), event_id, delivery.stream_seq),
             component: self.name().clone(),

@@ -230,7 +230,7 @@ async fn what_is_no_envelope_is_parked_to_the_byte() {
     world.history.assert_order(&[letter, termed()]);
     let letter = world.db.only_letter();
     assert_eq!(letter.body.as_ref(), body);
-    assert_eq!(letter.event_name, "svc.order.placed");
+    assert_eq!(letter.event_name, "order.placed", "without the prefix");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,8 +3,10 @@
 use super::*;
 use crate::config::Config;
 
+/// A host that grants less than it could.
 fn host() -> ComponentsConfig {
-    Config::load(None, [], &[]).unwrap().components
+    let base = [("components.grants", "log,config,state,emit")];
+    Config::load(None, [], &base).unwrap().components
 }
 
 fn parse(text: &str) -> Result<Sidecar, ConfigFaults> {
