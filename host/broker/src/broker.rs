@@ -78,6 +78,16 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// The stream as it is, however it is; made again when it is gone.
+    pub(crate) async fn stream_state(&self) -> Result<Info, BrokerError> {
+        match stream::show(&self.context, &self.config).await? {
+            Some(info) => Ok(info),
+            None => self.ensure_stream().await,
+        }
+    }
+}
+
 /// Whether there is JetStream at all, and for us.
 async fn jetstream_answers(context: &Context, dialer: &Dialer) -> Result<(), BrokerError> {
     let Err(error) = context.query_account().await else {

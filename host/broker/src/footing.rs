@@ -44,6 +44,17 @@ impl Footing {
         }
     }
 
+    /// Begins with the first message, if the consumer is gone: the inbox knows what
+    /// was handled.
+    pub(crate) fn forget_floor(&mut self) {
+        self.floor = 0;
+    }
+
+    /// Whether both were seen on one stream: positions mean the same messages.
+    pub(crate) fn is_on_the_stream_of(&self, other: &Self) -> bool {
+        self.stream_created == other.stream_created
+    }
+
     /// The floor only rises while the consumer lives.
     pub(crate) fn raise(&mut self, consumer: &consumer::Info) {
         self.floor = self.floor.max(consumer.ack_floor.stream_sequence);
@@ -71,12 +82,19 @@ pub(crate) async fn take_up(
                 consumer = wanted.name,
                 stream = inner.config.stream,
                 from = ?policy,
-                "the durable consumer is gone; making it again from where it was"
+                "the durable consumer is gone; making it again"
             );
         }
-        if let Some(made) = make(inner, wanted, policy).await? {
-            return Ok(Footing::of(&stream, &made));
+        let Some(made) = make(inner, wanted, policy).await? else {
+            continue;
+        };
+        let now = inner.ensure_stream().await?;
+        if now.created == stream.created || policy == DeliverPolicy::All {
+            return Ok(Footing::of(&now, &made));
         }
+        // It came onto a stream that was made anew meanwhile, with a place on the one
+        // before: it would skip as many messages.
+        remove(inner, &wanted.name).await?;
     }
     Err(BrokerError::Unanswered {
         doing: format!("keep the consumer `{}` in place", wanted.name),
@@ -197,6 +215,19 @@ async fn make(
             Err(denied.explain(format!("make the consumer `{}`", wanted.name)))
         }
     }
+}
+
+/// Takes away what we made.
+async fn remove(inner: &Inner, name: &str) -> Result<(), BrokerError> {
+    let stream = inner.config.stream.as_str();
+    let removed = inner
+        .context
+        .delete_consumer_from_stream(name, stream)
+        .await;
+    removed.map(drop).map_err(|error| BrokerError::Unanswered {
+        doing: format!("remove the consumer `{name}`"),
+        source: Box::new(error),
+    })
 }
 
 /// The server did not take a consumer's configuration.

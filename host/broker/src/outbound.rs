@@ -4,6 +4,7 @@
 //! So nothing that was given up is sent later, in front of what was lost on the
 //! way: what the relay sends again keeps its order.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(crate) struct Outbound {
     dialer: Dialer,
     answer_timeout: Duration,
     line: Mutex<Option<Line>>,
+    /// Lines so far.
+    lines: AtomicU64,
 }
 
 /// One connection, until it breaks.
@@ -54,6 +57,7 @@ impl Outbound {
             dialer,
             answer_timeout: config.request_timeout,
             line: Mutex::new(None),
+            lines: AtomicU64::new(0),
         }
     }
 
@@ -79,7 +83,15 @@ impl Outbound {
         };
         let mut slot = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         *slot = Some(fresh.clone());
+        self.lines.fetch_add(1, Ordering::AcqRel);
         Ok(fresh)
+    }
+
+    /// Grows with every line that breaks, and with every new one.
+    pub(crate) fn changes(&self) -> u64 {
+        let stands = self.in_use().is_some();
+        // A line that stands counts one, a broken one two.
+        self.lines.load(Ordering::Acquire) * 2 - u64::from(stands)
     }
 
     fn in_use(&self) -> Option<Line> {

@@ -13,7 +13,8 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, ErrorCode};
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use async_trait::async_trait;
-use qx_events::ports::{Published, Publisher, StoredAt};
+use qx_events::Fault;
+use qx_events::ports::{Published, Publisher, StoredAt, StreamState};
 use qx_events::wire::{Headers, Outgoing, subject};
 use tokio::time::{Instant, timeout_at};
 
@@ -41,6 +42,23 @@ impl Publisher for Broker {
             }
             Err(why) => vec![Published::Unknown(why); messages.len()],
         }
+    }
+
+    async fn state(&self) -> Result<StreamState, Fault> {
+        let doing = "ask how far the stream goes";
+        let info = self.inner.stream_state().await;
+        let info = info.map_err(|error| error.into_fault(doing))?;
+        let created = i64::try_from(info.created.unix_timestamp_nanos()).ok();
+        Ok(StreamState {
+            name: info.config.name,
+            // Later than the year 2262 nobody makes one.
+            created_ns: created.ok_or_else(|| Fault::refusal("read when the stream was made"))?,
+            last_seq: info.state.last_sequence,
+        })
+    }
+
+    fn connection(&self) -> u64 {
+        self.inner.link.losses() + self.inner.outbound.changes()
     }
 }
 

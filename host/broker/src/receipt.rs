@@ -3,6 +3,8 @@
 //! An acknowledgement is sent and not confirmed: a confirmed one survives a crash
 //! of the server no better, and the inbox answers the message that comes again.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::client::Client;
@@ -14,6 +16,7 @@ use qx_events::Fault;
 use qx_events::ports::{Delivery, Receipt};
 use qx_events::wire::Headers;
 
+use crate::connection::Link;
 use crate::server::ServerVersion;
 
 /// Patience with a connection that stands and does not take an answer.
@@ -28,8 +31,33 @@ const REASON_BYTES_MAX: usize = 512;
 #[error("a message on `{0}` has no place in a stream")]
 pub(crate) struct NotOfAStream(String);
 
+/// As long as it holds, a position means the message that it meant when it was
+/// delivered. A server that comes back may have lost it, and given the position
+/// to another message: an answer from before would be taken for that one.
+#[derive(Debug, Clone)]
+pub(crate) struct Bond {
+    /// The connection that the message came over.
+    pub(crate) link: Link,
+    /// Its losses at that time.
+    pub(crate) losses: u64,
+    /// Counts the streams that the consumer was on.
+    pub(crate) streams: Arc<AtomicU64>,
+    /// Its value at that time.
+    pub(crate) stream: u64,
+}
+
+impl Bond {
+    fn holds(&self) -> bool {
+        self.link.losses() == self.losses && self.streams.load(Ordering::Acquire) == self.stream
+    }
+}
+
 /// Reads a delivered message.
-pub(crate) fn delivery(client: &Client, message: Message) -> Result<Delivery, NotOfAStream> {
+pub(crate) fn delivery(
+    client: &Client,
+    bond: Bond,
+    message: Message,
+) -> Result<Delivery, NotOfAStream> {
     let place = message.reply.as_ref().and_then(|reply| place(reply));
     let (Some(reply), Some((delivered, stream_seq))) = (message.reply, place) else {
         return Err(NotOfAStream(message.subject.to_string()));
@@ -42,6 +70,7 @@ pub(crate) fn delivery(client: &Client, message: Message) -> Result<Delivery, No
         stream_seq,
         receipt: Box::new(NatsReceipt {
             client: client.clone(),
+            bond,
             reply,
         }),
     })
@@ -78,6 +107,7 @@ fn place(reply: &str) -> Option<(u32, u64)> {
 /// The right to settle one delivery.
 struct NatsReceipt {
     client: Client,
+    bond: Bond,
     reply: Subject,
 }
 
@@ -87,6 +117,12 @@ impl NatsReceipt {
     async fn answer(&self, doing: &'static str, payload: Bytes) -> Result<(), Fault> {
         if self.client.connection_state() != State::Connected {
             return Err(Fault::transient(doing, "not connected to NATS"));
+        }
+        if !self.bond.holds() {
+            return Err(Fault::transient(
+                doing,
+                "the connection to NATS was lost since; the message comes again",
+            ));
         }
         let sent = self.client.publish(self.reply.clone(), payload);
         match tokio::time::timeout(SETTLE_TIMEOUT, sent).await {

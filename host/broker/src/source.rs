@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::{Message, StatusCode, Subject, Subscriber};
@@ -20,7 +21,7 @@ use crate::connection::Link;
 use crate::consumer::Wanted;
 use crate::error::BrokerError;
 use crate::footing::{self, Footing};
-use crate::receipt;
+use crate::receipt::{self, Bond};
 
 /// Silence on an idle pull is broken by a heartbeat this often.
 const HEARTBEAT_MAX: Duration = Duration::from_secs(10);
@@ -45,6 +46,10 @@ pub(crate) struct NatsSource {
     start: StartFrom,
     link: Link,
     footing: Footing,
+    /// The connection's losses when it was learned.
+    footing_losses: u64,
+    /// Streams that the consumer was on so far: its own was deleted and made anew.
+    streams: Arc<AtomicU64>,
     trust: Trust,
     pull: Option<Pull>,
     /// Arrived, and not handed over yet.
@@ -109,6 +114,8 @@ impl NatsSource {
             start,
             link,
             footing,
+            footing_losses: losses,
+            streams: Arc::default(),
             trust: Trust::Firm {
                 losses,
                 seen: Instant::now(),
@@ -130,6 +137,7 @@ impl NatsSource {
             }
             if let Some(info) = footing::find(&self.inner, &self.wanted.name).await? {
                 self.footing.raise(&info);
+                self.footing_losses = losses;
                 self.trust = Trust::Firm {
                     losses,
                     seen: Instant::now(),
@@ -139,8 +147,16 @@ impl NatsSource {
         }
         self.trust = Trust::Shaken;
         self.pull = None;
-        let known = Some(self.footing);
-        self.footing = footing::take_up(&self.inner, &self.wanted, self.start, known).await?;
+        let mut known = self.footing;
+        if self.footing_losses != losses {
+            // A server that came back without the consumer may have lost messages too.
+            known.forget_floor();
+        }
+        let found = footing::take_up(&self.inner, &self.wanted, self.start, Some(known)).await?;
+        if !found.is_on_the_stream_of(&self.footing) {
+            self.streams.fetch_add(1, Ordering::AcqRel);
+        }
+        (self.footing, self.footing_losses) = (found, losses);
         self.trust = Trust::Firm {
             losses,
             seen: Instant::now(),
@@ -235,7 +251,16 @@ impl NatsSource {
         }
         // The last one it may bring ends a pull without a word from the server.
         self.pull.take_if(|pull| pull.open == 0);
-        match receipt::delivery(&self.inner.client, message) {
+        let Trust::Firm { losses, .. } = self.trust else {
+            return; // Comes again: it was delivered before the doubt.
+        };
+        let bond = Bond {
+            link: self.link.clone(),
+            losses,
+            streams: Arc::clone(&self.streams),
+            stream: self.streams.load(Ordering::Acquire),
+        };
+        match receipt::delivery(&self.inner.client, bond, message) {
             Ok(delivery) => self.ready.push_back(delivery),
             Err(error) => tracing::warn!(consumer = self.wanted.name, %error, "dropped an answer"),
         }

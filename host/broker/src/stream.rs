@@ -37,13 +37,21 @@ pub(crate) async fn look(
     context: &Context,
     config: &NatsConfig,
 ) -> Result<Option<Info>, BrokerError> {
+    let found = show(context, config).await?;
+    if let Some(info) = &found {
+        check(&info.config, config)?;
+    }
+    Ok(found)
+}
+
+/// The stream as it is; `None` when there is none.
+pub(crate) async fn show(
+    context: &Context,
+    config: &NatsConfig,
+) -> Result<Option<Info>, BrokerError> {
     let doing = || format!("show the stream `{}`", config.stream);
     match context.get_stream(&config.stream).await {
-        Ok(stream) => {
-            let info = stream.cached_info();
-            check(&info.config, config)?;
-            Ok(Some(info.clone()))
-        }
+        Ok(stream) => Ok(Some(stream.cached_info().clone())),
         Err(error) => match error.kind() {
             context::GetStreamErrorKind::JetStream(cause)
                 if cause.error_code() == ErrorCode::STREAM_NOT_FOUND =>

@@ -1,18 +1,21 @@
 //! Moves committed outbox rows to the stream: at least once, in the order of the
 //! outbox.
 //!
+//! What the stream confirmed and then lost is noticed, and published again.
+//!
 //! Never: opens a transaction, looks inside a payload, or knows what a handler
 //! is. Duplicates are the stream's to drop, by the message id.
 
 mod pace;
 mod sort;
+mod standing;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use qx_events::Fault;
-use qx_events::ports::{Lease, Outbox, PublishedRow, Publisher};
+use qx_events::ports::{Lease, Outbox, PublishedRow, Publisher, StreamState};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -24,11 +27,14 @@ use crate::trace::{self, Propagation};
 use crate::witness::{Sight, Witness};
 use pace::Pace;
 use sort::{Sorted, sort};
+use standing::Standing;
 
 /// How often published rows past their retention are deleted.
 const CLEAN_UP_EVERY: Duration = Duration::from_secs(30);
 /// Rows deleted at once: short locks, little to vacuum at a time.
 const CLEAN_UP_ROWS_MAX: u32 = 5_000;
+/// Rows that wait again at once, when the stream has lost them: as above.
+const FORGET_ROWS_MAX: u32 = 5_000;
 
 /// Settings of the relay.
 #[derive(Debug, Clone)]
@@ -107,6 +113,7 @@ impl Relay {
     /// Makes passes until `stop`, then gives the lease back.
     pub async fn run(self, stop: CancellationToken) {
         let mut held: Option<Held> = None;
+        let mut standing = Standing::default();
         let mut pace = Pace::new(self.config.poll_max, self.config.lease_term / 3);
         let mut clean_up_at = Instant::now();
         loop {
@@ -120,7 +127,7 @@ impl Relay {
                 Wake::Stop => break,
                 Wake::Nudged | Wake::Due => {}
             }
-            let turn = self.turn(&mut held, &mut clean_up_at);
+            let turn = self.turn(&mut held, &mut standing, &mut clean_up_at);
             let Some(turn) = within_grace(&stop, turn).await else {
                 break; // As if the process had died in the middle of the turn.
             };
@@ -135,39 +142,72 @@ impl Relay {
     }
 
     /// One pass, and now and then a clean-up after it.
-    async fn turn(&self, held: &mut Option<Held>, clean_up_at: &mut Instant) -> Turn {
-        let turn = self.pass(held).await.unwrap_or_else(|fault| {
+    async fn turn(
+        &self,
+        held: &mut Option<Held>,
+        standing: &mut Standing,
+        clean_up_at: &mut Instant,
+    ) -> Turn {
+        let turn = self.pass(held, standing).await.unwrap_or_else(|fault| {
             self.blocked(&fault.chain());
             Turn::Blocked { moved: false }
         });
+        if let Turn::Blocked { .. } = turn {
+            standing.doubt();
+        }
         if held.is_some() && Instant::now() >= *clean_up_at {
             *clean_up_at = Instant::now() + self.clean_up().await;
         }
         turn
     }
 
-    /// One pass: lease, read, publish, mark.
-    async fn pass(&self, held: &mut Option<Held>) -> Result<Turn, Fault> {
-        if self.lead(held).await?.is_none() {
+    /// One pass: lease, look at the stream, read, publish, mark.
+    async fn pass(&self, held: &mut Option<Held>, standing: &mut Standing) -> Result<Turn, Fault> {
+        let Some(lease) = self.lead(held).await? else {
+            return Ok(Turn::Standby);
+        };
+        let looked = self.look(lease, held, standing).await;
+        if matches!(looked, Ok(false)) {
             return Ok(Turn::Standby);
         }
         let begun = Instant::now();
         let rows = self.outbox.pending(self.config.batch).await?;
         if rows.is_empty() {
+            if let Err(fault) = &looked {
+                // Nobody waits for it.
+                tracing::debug!(
+                    error = fault.chain(),
+                    "the stream cannot be looked at for now"
+                );
+            }
             return Ok(Turn::Quiet);
         }
+        looked?;
+        if !standing.is_connected(self.publisher.connection()) {
+            return Ok(Turn::Moved { full: true }); // Looked at first, and at once.
+        }
         let full = rows.len() >= self.config.batch as usize;
-        let sorted = self.publish_in_charge(&rows, held).await;
+        let publishing = self.publish(&rows, standing.created_ns());
+        let sorted = self.in_charge(publishing, held).await;
         // CRASH WINDOW relay-1: published, not yet marked. The rows go out again under
         // the same message ids, and the stream's duplicate window drops them.
         crash::point(crash::Window::Relay1);
+        if let Some(fell_back) = standing.after(&sorted.stored) {
+            // The rows of this pass wait too: where they are is not certain.
+            standing.doubt();
+            let forgotten = self.forget(&fell_back, held).await?;
+            return Ok(if forgotten {
+                Turn::Moved { full: true }
+            } else {
+                Turn::Standby
+            });
+        }
         // Asked again: publishing may have taken longer than the lease lasts.
         let Some(lease) = self.lead(held).await? else {
             return Ok(Turn::Standby);
         };
         if !self.mark(lease, &sorted).await? {
-            *held = None;
-            self.witness.saw(&Sight::RelayLeads(false));
+            self.deposed(held);
             return Ok(Turn::Standby);
         }
         self.report(&sorted, begun);
@@ -179,6 +219,68 @@ impl Relay {
             }
             None => Turn::Moved { full },
         })
+    }
+
+    /// Looks whether the stream has lost anything, when it is time to. `false`: the
+    /// lease has changed hands.
+    async fn look(
+        &self,
+        lease: Lease,
+        held: &mut Option<Held>,
+        standing: &mut Standing,
+    ) -> Result<bool, Fault> {
+        let connection = self.publisher.connection();
+        if !standing.is_due(lease, connection, Instant::now()) {
+            return Ok(true);
+        }
+        standing.doubt();
+        let stream = self.in_charge(self.publisher.state(), held).await?;
+        if !self.forget(&stream, held).await? {
+            return Ok(false);
+        }
+        standing.saw(stream, lease, connection, Instant::now());
+        Ok(true)
+    }
+
+    /// Lets the rows wait again that a stream in this state has lost, all of them
+    /// before the next is published: they go out in the order of the outbox.
+    /// `false`: the lease has changed hands.
+    async fn forget(&self, stream: &StreamState, held: &mut Option<Held>) -> Result<bool, Fault> {
+        let mut rows = 0;
+        let forgotten = loop {
+            let lease = match self.lead(held).await {
+                Ok(Some(lease)) => lease,
+                Ok(None) => break Ok(false),
+                Err(fault) => break Err(fault),
+            };
+            let some = self
+                .outbox
+                .forget_lost(lease, stream, FORGET_ROWS_MAX)
+                .await;
+            match some {
+                Ok(Some(some)) => {
+                    rows += some;
+                    if some < u64::from(FORGET_ROWS_MAX) {
+                        break Ok(true);
+                    }
+                }
+                Ok(None) => {
+                    self.deposed(held);
+                    break Ok(false);
+                }
+                Err(fault) => break Err(fault),
+            }
+        };
+        if rows > 0 {
+            self.witness.saw(&Sight::StreamRegressed { stream, rows });
+        }
+        forgotten
+    }
+
+    /// Another relay has the lease.
+    fn deposed(&self, held: &mut Option<Held>) {
+        *held = None;
+        self.witness.saw(&Sight::RelayLeads(false));
     }
 
     fn report(&self, sorted: &Sorted, begun: Instant) {
@@ -226,12 +328,12 @@ impl Relay {
         Ok(next.map(|held| held.lease))
     }
 
-    /// Publishes, and keeps the lease meanwhile: a slow stream must not make
-    /// relays take turns at publishing the same rows.
-    async fn publish_in_charge(&self, rows: &[qx_events::Row], held: &mut Option<Held>) -> Sorted {
+    /// Waits for the stream, and keeps the lease meanwhile: a slow one must not
+    /// make relays take turns at publishing the same rows.
+    async fn in_charge<T>(&self, work: impl Future<Output = T>, held: &mut Option<Held>) -> T {
         tokio::select! {
-            biased; // What is published needs no more lease than the mark asks for.
-            sorted = self.publish(rows) => sorted,
+            biased; // What is done needs no more lease than the next write asks for.
+            done = work => done,
             never = self.keep(held) => match never {},
         }
     }
@@ -249,7 +351,7 @@ impl Relay {
         std::future::pending().await
     }
 
-    async fn publish(&self, rows: &[qx_events::Row]) -> Sorted {
+    async fn publish(&self, rows: &[qx_events::Row], created_ns: Option<i64>) -> Sorted {
         let span = tracing::info_span!(
             target: trace::TARGET,
             "publish",
@@ -270,7 +372,7 @@ impl Relay {
         let outgoing: Vec<_> = messages.iter().map(|ready| ready.message.clone()).collect();
         let answers =
             tracing::Instrument::instrument(self.publisher.publish(&outgoing), span).await;
-        sort(&messages, answers, &mut sorted);
+        sort(&messages, answers, created_ns, &mut sorted);
         sorted
     }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use qx_events::ports::StreamState;
 use qx_events::{ComponentName, DeadReason, Digest, Envelope, Fault};
 
 /// One decision, as it was made.
@@ -31,6 +32,14 @@ pub enum Sight<'a> {
     RelayBlocked {
         /// What the stream or the database says.
         reason: &'a str,
+    },
+    /// The stream has lost messages that it had confirmed, or was made anew: their
+    /// rows wait again.
+    StreamRegressed {
+        /// The stream as it is now.
+        stream: &'a StreamState,
+        /// Rows that wait again.
+        rows: u64,
     },
     /// This process became the relay in charge, or ceased to be it.
     RelayLeads(bool),

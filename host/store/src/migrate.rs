@@ -22,11 +22,15 @@ macro_rules! files {
     };
 }
 
-const POSTGRES: &[File] =
-    files!("postgres": "0001_outbox.sql", "0002_dead_letters.sql", "0003_ledger.sql");
-const SQLITE: &[File] =
-    files!("sqlite": "0001_outbox.sql", "0002_dead_letters.sql", "0003_ledger.sql");
-const STREAM: &[File] = files!("stream": "0001_stream.sql");
+const POSTGRES: &[File] = files!(
+    "postgres": "0001_outbox.sql", "0002_dead_letters.sql", "0003_ledger.sql",
+    "0004_stream_identity.sql",
+);
+const SQLITE: &[File] = files!(
+    "sqlite": "0001_outbox.sql", "0002_dead_letters.sql", "0003_ledger.sql",
+    "0004_stream_identity.sql",
+);
+const STREAM: &[File] = files!("stream": "0001_stream.sql", "0002_identity.sql");
 
 /// One of the three schemas.
 #[derive(Debug, Clone, Copy)]

@@ -109,6 +109,7 @@ impl Console {
             // With one process there is nothing to tell.
             Sight::RelayLeads(_) => false,
             Sight::SetAside { .. }
+            | Sight::StreamRegressed { .. }
             | Sight::Done { .. }
             | Sight::Duplicate { .. }
             | Sight::Redelivered { .. }

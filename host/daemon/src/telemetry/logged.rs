@@ -37,6 +37,11 @@ impl Witness for Logged {
                 tracing::warn!(%event_name, seq, %reason, "row can never be published; it is set aside");
             }
             Sight::RelayBlocked { reason } => self.relay_blocked(reason),
+            Sight::StreamRegressed { stream, rows } => {
+                let (name, ends_at) = (cut(&stream.name), stream.last_seq);
+                let made_ns = stream.created_ns;
+                tracing::warn!(stream = %name, ends_at, made_ns, rows, "the stream lost messages that it had confirmed, or was made anew; their rows are published again");
+            }
             Sight::RelayLeads(true) => tracing::info!("this relay is in charge of the outbox"),
             Sight::RelayLeads(false) => tracing::info!("another relay is in charge of the outbox"),
             Sight::Done { attempt, emitted } => done(attempt, *emitted),

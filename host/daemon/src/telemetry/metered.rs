@@ -26,6 +26,7 @@ struct RelayMeters {
     duplicates: Counter,
     set_aside: Counter,
     blocked: Counter,
+    regressions: Counter,
     pass: Histogram,
 }
 
@@ -49,6 +50,7 @@ impl Metered {
             duplicates: metrics.counter(&names::RELAY_DUPLICATES, &[]),
             set_aside: metrics.counter(&names::RELAY_SET_ASIDE, &[]),
             blocked: metrics.counter(&names::RELAY_BLOCKED, &[]),
+            regressions: metrics.counter(&names::STREAM_REGRESSIONS, &[]),
             pass: metrics.histogram(&names::RELAY_PASS, &[]),
         };
         Self {
@@ -122,6 +124,7 @@ impl Witness for Metered {
             }
             Sight::SetAside { .. } => self.relay.set_aside.increment(1),
             Sight::RelayBlocked { .. } => self.relay.blocked.increment(1),
+            Sight::StreamRegressed { .. } => self.relay.regressions.increment(1),
             Sight::RelayLeads(leads) => self.relay.leads.set(f64::from(u8::from(*leads))),
             Sight::Done { attempt, emitted } => {
                 let meters = self.of(attempt.component);
@@ -172,6 +175,14 @@ mod tests {
                 reason: "no",
             });
             metered.saw(&Sight::RelayLeads(true));
+            metered.saw(&Sight::StreamRegressed {
+                stream: &qx_events::ports::StreamState {
+                    name: "QX".to_owned(),
+                    created_ns: 7,
+                    last_seq: 3,
+                },
+                rows: 40,
+            });
             metered.saw(&scene.done(2));
             metered.saw(&scene.done(1));
             metered.saw(&scene.duplicate());
@@ -187,6 +198,7 @@ mod tests {
             "qx_relay_duplicates_total 1",
             "qx_relay_set_aside_total 1",
             "qx_relay_leads 1",
+            "qx_stream_regressions_total 1",
             "qx_relay_pass_duration_seconds_count 1",
             "qx_attempts_total{component=\"stars\",outcome=\"done\"} 2",
             "qx_attempts_total{component=\"stars\",outcome=\"retry\"} 1",

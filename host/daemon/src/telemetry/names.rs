@@ -76,6 +76,8 @@ metrics! {
         "Rows set aside because they can never be published.";
     RELAY_BLOCKED = Kind::Counter, "qx_relay_blocked_total", "passes", [],
         "Passes that could not publish because the stream or the database did not answer.";
+    STREAM_REGRESSIONS = Kind::Counter, "qx_stream_regressions_total", "times", [],
+        "Times that the stream was found to have lost messages that it had confirmed, or to be made anew: their rows are published again.";
     RELAY_PASS = Kind::Histogram(SECONDS), "qx_relay_pass_duration_seconds", "seconds", [],
         "One pass of the relay that published something, from the read to the mark.";
 

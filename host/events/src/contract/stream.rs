@@ -71,6 +71,7 @@ macro_rules! stream_contract {
             durable::a_new_pattern_counts_from_now_on_and_repeats_nothing,
             durable::lag_counts_what_waits_and_what_is_in_flight,
             durable::a_stream_that_is_there_says_so,
+            durable::a_stream_knows_when_it_was_made_and_how_far_it_goes,
         }
     };
     ($world:expr => $($part:ident::$promise:ident),+ $(,)?) => {

@@ -16,7 +16,8 @@ pub use handler::{Handler, Invocation, LogLevel, LogLine, StateReader};
 pub use ledger::{Ledger, Settled, Settlement, StateValue};
 pub use outbox::{Lease, Outbox, OutboxStatus, PublishedRow};
 pub use stream::{
-    Delivery, Lag, Published, Publisher, Receipt, Source, StoredAt, Stream, Subscription,
+    Delivery, Lag, Published, Publisher, Receipt, Source, StoredAt, Stream, StreamState,
+    Subscription,
 };
 
 use chrono::{DateTime, Utc};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fault::Fault;
-use crate::ports::StoredAt;
+use crate::ports::{StoredAt, StreamState};
 use crate::row::Row;
 use async_trait::async_trait;
 
@@ -24,6 +24,9 @@ pub struct PublishedRow {
     pub seq: i64,
     /// Where its message is.
     pub stored: StoredAt,
+    /// `created_ns` of the stream as it was before the message was sent: one that
+    /// was made anew meanwhile is noticed by it. `None` when nobody knows.
+    pub stream_created_ns: Option<i64>,
 }
 
 /// What an operator asks first.
@@ -56,6 +59,17 @@ pub trait Outbox: Send + Sync {
     /// Marks rows published. Rows that are marked already stay as they are.
     /// `false`: the lease has changed hands, and nothing was written.
     async fn mark_published(&self, lease: Lease, rows: &[PublishedRow]) -> Result<bool, Fault>;
+
+    /// Makes published rows wait again whose message the stream has lost, by
+    /// [`StreamState::lost`], at most `limit`; returns how many. Fewer than `limit`:
+    /// there are no more. `None`: the lease has changed hands, and nothing was
+    /// written. Cheap when nothing is lost, however many rows are kept.
+    async fn forget_lost(
+        &self,
+        lease: Lease,
+        stream: &StreamState,
+        limit: u32,
+    ) -> Result<Option<u64>, Fault>;
 
     /// Sets a row aside with the reason: it is never read again, and visible as
     /// failed. `false` as above.

@@ -23,6 +23,31 @@ pub struct StoredAt {
     pub duplicate: bool,
 }
 
+/// Which stream this is, and how far it goes.
+///
+/// An answer that a message is stored is no proof that it stays: a broker that
+/// loses power, or its disk, comes back with less. This is how it is found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamState {
+    /// Its name.
+    pub name: String,
+    /// When it was made, in nanoseconds since 1970. No two streams of one place have
+    /// the same: another time means another stream, whatever it is called.
+    pub created_ns: i64,
+    /// The highest position that it has given away; 0 when it has given none. Stays
+    /// as it is when messages expire or are deleted.
+    pub last_seq: u64,
+}
+
+impl StreamState {
+    /// Whether a message is lost that was put on the stream of this identity, at
+    /// this position. Of one whose stream is not known nothing is assumed, and one
+    /// that only expired, or was purged, is not lost.
+    pub fn lost(&self, created_ns: Option<i64>, sequence: u64) -> bool {
+        created_ns.is_some_and(|then| then != self.created_ns || sequence > self.last_seq)
+    }
+}
+
 /// What became of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Published {
@@ -41,6 +66,14 @@ pub trait Publisher: Send + Sync {
     /// Sends all of them, pipelined and in order. The answer at index i belongs to
     /// message i; there are as many answers as messages.
     async fn publish(&self, messages: &[Outgoing]) -> Vec<Published>;
+
+    /// Which stream this is now, and how far it goes. A stream that is gone is made
+    /// again first. What was answered before the call counts in `last_seq`.
+    async fn state(&self) -> Result<StreamState, Fault>;
+
+    /// Another number means that the way to the stream was lost since, so that it
+    /// may have lost messages too. Asks nobody.
+    fn connection(&self) -> u64;
 }
 
 /// What a component wants from the stream.
@@ -119,7 +152,9 @@ impl fmt::Debug for Delivery {
 }
 
 /// Settles one delivery. None of these is a proof: an acknowledgement can be
-/// lost, and a stale one is accepted.
+/// lost, and a stale one is accepted. But none is taken for another message: where
+/// a stream may have lost some, and given their positions away again, a receipt of
+/// before settles nothing.
 #[async_trait]
 pub trait Receipt: Send + Sync {
     /// Done with it.
@@ -130,4 +165,35 @@ pub trait Receipt: Send + Sync {
     async fn progress(&self) -> Result<(), Fault>;
     /// Never deliver it again. Its dead letter is already written.
     async fn term(&self, reason: &str) -> Result<(), Fault>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_is_what_was_put_on_another_stream_or_behind_the_end_of_this_one() {
+        let stream = |last_seq| StreamState {
+            name: "QX".to_owned(),
+            created_ns: 7,
+            last_seq,
+        };
+        for (last_seq, created_ns, sequence, lost) in [
+            (10, Some(7), 1, false),
+            (10, Some(7), 10, false),
+            (10, Some(7), 11, true),
+            (0, Some(7), 1, true),
+            (u64::MAX, Some(7), u64::MAX, false),
+            // Made anew: its positions mean other messages.
+            (10, Some(6), 1, true),
+            (10, Some(8), 10, true),
+            (0, Some(6), 1, true),
+            // The predecessor's rows.
+            (0, None, 1, false),
+            (10, None, 11, false),
+        ] {
+            let found = stream(last_seq).lost(created_ns, sequence);
+            assert_eq!(found, lost, "{last_seq} {created_ns:?} {sequence}");
+        }
+    }
 }

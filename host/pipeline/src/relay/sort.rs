@@ -60,8 +60,13 @@ pub(super) fn prepare_all(rows: &[Row], own: Option<&TraceContext>) -> (Vec<Read
     (ready, sorted)
 }
 
-/// Adds the stream's answers.
-pub(super) fn sort(ready: &[Ready], answers: Vec<Published>, sorted: &mut Sorted) {
+/// Adds the answers of the stream that was made then.
+pub(super) fn sort(
+    ready: &[Ready],
+    answers: Vec<Published>,
+    created_ns: Option<i64>,
+    sorted: &mut Sorted,
+) {
     if answers.len() != ready.len() {
         sorted.unknown = Some("the stream did not answer for every message".to_owned());
     }
@@ -71,6 +76,7 @@ pub(super) fn sort(ready: &[Ready], answers: Vec<Published>, sorted: &mut Sorted
                 sorted.stored.push(PublishedRow {
                     seq: row.seq,
                     stored,
+                    stream_created_ns: created_ns,
                 });
             }
             Published::Refused(reason) => sorted.aside.push(Aside {
@@ -122,8 +128,13 @@ mod tests {
             Published::Refused("too large".to_owned()),
             Published::Unknown("no answer".to_owned()),
         ];
-        sort(&ready, answers, &mut sorted);
-        assert_eq!(sorted.stored, [PublishedRow { seq: 2, stored }]);
+        sort(&ready, answers, Some(5), &mut sorted);
+        let marked = PublishedRow {
+            seq: 2,
+            stored,
+            stream_created_ns: Some(5),
+        };
+        assert_eq!(sorted.stored, [marked]);
         let aside: Vec<i64> = sorted.aside.iter().map(|aside| aside.seq).collect();
         assert_eq!(aside, [1, 3]);
         assert_eq!(sorted.unknown.as_deref(), Some("no answer"));
@@ -132,7 +143,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_missing_is_unknown() {
         let (ready, mut sorted) = prepare_all(&[row(1, GOOD)], None);
-        sort(&ready, Vec::new(), &mut sorted);
+        sort(&ready, Vec::new(), None, &mut sorted);
         assert!(sorted.unknown.is_some() && sorted.stored.is_empty());
     }
 }

@@ -50,6 +50,9 @@ pub(crate) enum Effect {
     SetAside {
         seq: i64,
     },
+    Forgotten {
+        rows: u64,
+    },
     CleanedUp {
         rows: u64,
     },

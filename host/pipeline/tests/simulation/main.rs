@@ -12,6 +12,8 @@
 #[cfg(test)]
 mod acts;
 #[cfg(test)]
+mod amnesia;
+#[cfg(test)]
 mod consumer;
 #[cfg(test)]
 mod consumer_under_faults;

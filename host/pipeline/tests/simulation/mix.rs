@@ -150,6 +150,9 @@ impl Mix {
             }
             88..92 => world.broker.break_sources(),
             92..94 => drop(world.db.insert_garbage()),
+            94..96 => world.broker.lose_tail(self.below(12) as usize),
+            96 => world.broker.make_anew(),
+            97 => world.broker.wipe(),
             _ => pass(Duration::from_secs(40)).await,
         }
         if self.hosts.len() < 2 && self.below(2) == 0 {
@@ -174,7 +177,11 @@ impl Mix {
             self.start();
         }
         let (db, broker) = (&self.world.db, &self.world.broker);
-        let is_idle = || db.waiting() == 0 && db.retries() == 0 && broker.is_drained();
+        let is_idle = || {
+            let taken_up = broker.books().durables.len() == self.specs.len();
+            let noticed = taken_up && db.lost(&broker.now()) == 0;
+            noticed && db.waiting() == 0 && db.retries() == 0 && broker.is_drained()
+        };
         self.world
             .history
             .until("everything is idle", is_idle)

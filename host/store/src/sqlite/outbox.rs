@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use qx_events::ports::{Lease, Outbox, OutboxStatus, PublishedRow};
+use qx_events::ports::{Lease, Outbox, OutboxStatus, PublishedRow, StreamState};
 use qx_events::{Fault, Row};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -45,9 +45,29 @@ const MARK_PUBLISHED: &str = concat!(
     "UPDATE qx_outbox_events
      SET published_at = ",
     now!(),
-    ", last_error = NULL, stream_name = ?2, stream_seq = ?3
+    ", last_error = NULL, stream_name = ?2, stream_seq = ?3, stream_created = ?4
      WHERE seq = ?1 AND published_at IS NULL AND failed_at IS NULL"
 );
+
+/// Three looks at the index, which find nothing as a rule: made earlier, made
+/// later, and behind the end. The rule is `StreamState::lost`.
+const LOST: &str = "
+    SELECT seq FROM (
+        SELECT seq FROM qx_outbox_events INDEXED BY qx_outbox_stored
+        WHERE published_at IS NOT NULL AND stream_created IS NOT NULL AND stream_created < ?1
+        UNION ALL
+        SELECT seq FROM qx_outbox_events INDEXED BY qx_outbox_stored
+        WHERE published_at IS NOT NULL AND stream_created IS NOT NULL AND stream_created > ?1
+        UNION ALL
+        SELECT seq FROM qx_outbox_events INDEXED BY qx_outbox_stored
+        WHERE published_at IS NOT NULL AND stream_created IS NOT NULL AND stream_created = ?1
+          AND stream_seq > ?2
+    ) LIMIT ?3";
+
+const FORGET: &str = "
+    UPDATE qx_outbox_events
+    SET published_at = NULL, stream_name = NULL, stream_seq = NULL, stream_created = NULL
+    WHERE seq = ?1 AND published_at IS NOT NULL";
 
 const SET_ASIDE: &str = concat!(
     "UPDATE qx_outbox_events SET failed_at = ",
@@ -124,12 +144,43 @@ impl Outbox for Sqlite {
                         .bind(row.seq)
                         .bind(row.stored.stream.as_str())
                         .bind(row.stored.sequence.cast_signed())
+                        .bind(row.stream_created_ns)
                         .execute(&mut *conn)
                         .await?;
                 }
                 Ok(true)
             })
             .await
+    }
+
+    async fn forget_lost(
+        &self,
+        lease: Lease,
+        stream: &StreamState,
+        limit: u32,
+    ) -> Result<Option<u64>, Fault> {
+        const DOING: &str = "look for rows that the stream has lost";
+        // Without the write lock as long as nothing is lost.
+        let looked = self.file.read(DOING, async |conn| {
+            let held = holds(conn, lease).await?;
+            Ok((held, lost(conn, stream, 1).await?.is_empty()))
+        });
+        match looked.await? {
+            (false, _) => return Ok(None),
+            (true, true) => return Ok(Some(0)),
+            (true, false) => {}
+        }
+        let forgotten = self.file.write(DOING, async |conn| {
+            if !holds(conn, lease).await? {
+                return Ok(None);
+            }
+            let seqs = lost(conn, stream, limit).await?;
+            for seq in &seqs {
+                sqlx::query(FORGET).bind(seq).execute(&mut *conn).await?;
+            }
+            Ok(Some(seqs.len() as u64))
+        });
+        forgotten.await
     }
 
     async fn set_aside(&self, lease: Lease, seq: i64, reason: &str) -> Result<bool, Fault> {
@@ -181,6 +232,18 @@ impl Outbox for Sqlite {
 async fn holds(conn: &mut SqliteConnection, lease: Lease) -> Result<bool, sqlx::Error> {
     let row = sqlx::query(HOLDS).bind(lease.token).fetch_one(conn).await?;
     Ok(row.try_get::<i64, _>(0)? == 1)
+}
+
+/// Rows whose message the stream has lost.
+async fn lost(
+    conn: &mut SqliteConnection,
+    stream: &StreamState,
+    limit: u32,
+) -> Result<Vec<i64>, sqlx::Error> {
+    let end = i64::try_from(stream.last_seq).unwrap_or(i64::MAX);
+    let query = sqlx::query(LOST).bind(stream.created_ns).bind(end);
+    let rows = query.bind(limit).fetch_all(conn).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
 }
 
 fn row(row: &SqliteRow) -> Result<Row, sqlx::Error> {

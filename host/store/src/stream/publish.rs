@@ -1,7 +1,8 @@
 //! The sending side: all messages of a call in one transaction.
 
 use async_trait::async_trait;
-use qx_events::ports::{Published, Publisher, StoredAt};
+use qx_events::Fault;
+use qx_events::ports::{Published, Publisher, StoredAt, StreamState};
 use qx_events::wire::Outgoing;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
@@ -22,6 +23,13 @@ const STORE: &str = concat!(
 );
 
 const FIND: &str = "SELECT seq FROM qx_stream_messages WHERE message_id = ?1";
+
+/// Of the positions it has given away, not of the messages it still has: the
+/// newest may have been deleted.
+const STATE: &str = "
+    SELECT created, coalesce(
+        (SELECT seq FROM sqlite_sequence WHERE name = 'qx_stream_messages'), 0) AS last
+    FROM qx_stream_identity";
 
 #[async_trait]
 impl Publisher for EmbeddedStream {
@@ -51,6 +59,25 @@ impl Publisher for EmbeddedStream {
                 })
                 .collect(),
         }
+    }
+
+    async fn state(&self) -> Result<StreamState, Fault> {
+        let read = self.shared.file.read("look at the stream", async |conn| {
+            let row = sqlx::query(STATE).fetch_one(conn).await?;
+            let (created, last): (i64, i64) = (row.try_get("created")?, row.try_get("last")?);
+            Ok((created, last))
+        });
+        let (created_ms, last) = read.await?;
+        Ok(StreamState {
+            name: self.shared.name.clone(),
+            created_ns: created_ms.saturating_mul(1_000_000),
+            last_seq: last.cast_unsigned(),
+        })
+    }
+
+    /// The file is open as long as the stream is.
+    fn connection(&self) -> u64 {
+        0
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod dead_letters;
 mod ledger;
+mod lost;
 mod outbox;
 mod races;
 
@@ -39,6 +40,11 @@ contract! {
     outbox::nothing_is_given_up_for_its_attempts,
     outbox::only_old_published_rows_are_cleaned_up,
     outbox::status_counts_what_is_there,
+    lost::rows_of_another_stream_wait_again_and_forget_where_they_were,
+    lost::rows_behind_the_end_of_the_stream_wait_again_in_their_order,
+    lost::rows_whose_stream_nobody_knows_stay_published,
+    lost::what_is_lost_waits_again_a_few_at_a_time,
+    lost::a_holder_that_lost_the_lease_lets_nothing_wait_again,
     ledger::an_event_is_handled_once,
     ledger::the_same_event_twice_in_a_group_is_a_duplicate,
     ledger::state_is_kept_apart_by_component_and_tenant,

@@ -103,6 +103,7 @@ async fn the_predecessors_bad_indexes_are_replaced_and_others_stay() {
         "qx_outbox_failed",
         "qx_outbox_pending",
         "qx_outbox_published",
+        "qx_outbox_stored",
     ];
     assert_eq!(column(&mut conn, sql).await, expected);
     let sql = "SELECT obj_description('qx_outbox_events'::regclass)";
@@ -151,7 +152,7 @@ async fn an_application_keeps_its_own_migrations_in_the_same_database() {
             ["a"],
             "a second migration changes nothing"
         );
-        assert_eq!(world.number("SELECT count(*) FROM qx_migrations").await, 3);
+        assert_eq!(world.number("SELECT count(*) FROM qx_migrations").await, 4);
     }
 }
 

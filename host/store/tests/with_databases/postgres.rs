@@ -217,3 +217,41 @@ async fn a_role_that_knows_only_the_outbox_can_write_and_mark_it() {
         .await;
     assert_eq!(world.outbox.status().await.unwrap().published, 1);
 }
+
+/// With hundreds of thousands of rows that are kept, and none of them lost.
+#[tokio::test]
+async fn what_the_stream_has_lost_is_looked_for_in_its_index() {
+    let world = World::postgres().await;
+    world
+        .sql(
+            "ALTER TABLE qx_outbox_events SET (autovacuum_enabled = off);
+             INSERT INTO qx_outbox_events (event_name, payload, occurred_at, published_at,
+                stream_name, stream_created, stream_seq)
+             SELECT 'a', '{}', now(), now(), 'QX', 7, n FROM generate_series(1, 200000) AS n",
+        )
+        .await;
+    let stream = qx_events::ports::StreamState {
+        name: "QX".to_owned(),
+        created_ns: 7,
+        last_seq: 200_000,
+    };
+    let lease = world.lease().await;
+    for statistics in ["", "ANALYZE qx_outbox_events"] {
+        world.sql(statistics).await;
+        let reads = "SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0)::bigint
+                     FROM pg_stat_user_tables WHERE relname = 'qx_outbox_events'";
+        let before = world.number(reads).await;
+        for _ in 0..7 {
+            let forgotten = world.outbox.forget_lost(lease, &stream, 5_000).await;
+            assert_eq!(forgotten.unwrap(), Some(0));
+        }
+        let read = world.number(reads).await - before;
+        assert!(read < 1_000, "{read} rows were read");
+    }
+    let shorter = qx_events::ports::StreamState {
+        last_seq: 199_990,
+        ..stream
+    };
+    let forgotten = world.outbox.forget_lost(lease, &shorter, 5_000).await;
+    assert_eq!(forgotten.unwrap(), Some(10));
+}

@@ -128,6 +128,9 @@ impl World {
     }
 }
 
+/// When the stream `QX` was made that rows are marked with.
+pub(crate) const CREATED_NS: i64 = 1_790_000_000_123_456_789;
+
 pub(crate) fn published(seq: i64) -> PublishedRow {
     let sequence = seq.cast_unsigned() + 1_000;
     let stored = StoredAt {
@@ -135,7 +138,11 @@ pub(crate) fn published(seq: i64) -> PublishedRow {
         sequence,
         duplicate: false,
     };
-    PublishedRow { seq, stored }
+    PublishedRow {
+        seq,
+        stored,
+        stream_created_ns: Some(CREATED_NS),
+    }
 }
 
 pub(crate) fn name(component: &str) -> ComponentName {

@@ -57,6 +57,7 @@ fn ends<'a>(sight: &Sight<'a>) -> (&'a str, &'a str) {
         Sight::Published { .. } | Sight::RelayBlocked { .. } | Sight::RelayLeads(_) => {
             ("outbox", "stream")
         }
+        Sight::StreamRegressed { .. } => ("stream", "outbox"),
         Sight::SetAside { event_name, .. } => (event_name, "outbox"),
         Sight::Done { attempt, .. } | Sight::Redelivered { attempt, .. } => (
             attempt.envelope.event_name.as_str(),
@@ -84,7 +85,7 @@ fn tone(sight: &Sight<'_>) -> Tone {
         Sight::RelayBlocked { .. } | Sight::Redelivered { .. } | Sight::Held { .. } => {
             Tone::Careful
         }
-        Sight::SetAside { .. } | Sight::Buried { .. } => Tone::Bad,
+        Sight::SetAside { .. } | Sight::Buried { .. } | Sight::StreamRegressed { .. } => Tone::Bad,
     }
 }
 
@@ -97,6 +98,9 @@ fn text(sight: &Sight<'_>) -> String {
         } => published(*rows, *duplicates, *took),
         Sight::SetAside { seq, reason, .. } => format!("row {seq} set aside: {}", cut(reason)),
         Sight::RelayBlocked { reason } => format!("waits: {}", cut(reason)),
+        Sight::StreamRegressed { rows, .. } => {
+            format!("lost what it had confirmed, or is new: {rows} rows go out again")
+        }
         Sight::RelayLeads(true) => "this relay is in charge".to_owned(),
         Sight::RelayLeads(false) => "another relay is in charge".to_owned(),
         Sight::Done { attempt, emitted } => done(attempt.took, attempt.number, *emitted),

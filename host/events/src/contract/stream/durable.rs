@@ -107,3 +107,23 @@ async fn nothing_but_settled(source: &mut Box<dyn Source>) {
 pub async fn a_stream_that_is_there_says_so(world: &impl World) {
     ok(world.stream().check().await);
 }
+
+/// By it the relay finds out what was lost.
+pub async fn a_stream_knows_when_it_was_made_and_how_far_it_goes(world: &impl World) {
+    let state = async || ok(world.publisher().state().await);
+    let empty = state().await;
+    assert_eq!(empty.last_seq, 0, "{empty:?}");
+    let stored = send(world, &[message("a"), message("b")]).await;
+    let full = state().await;
+    let last = stored
+        .last()
+        .map(|stored| (stored.stream.clone(), stored.sequence));
+    assert_eq!(last, Some((full.name, full.last_seq)));
+    assert_eq!(full.created_ns, empty.created_ns);
+    let connection = world.publisher().connection();
+    assert_eq!(
+        connection,
+        world.publisher().connection(),
+        "nothing was lost"
+    );
+}

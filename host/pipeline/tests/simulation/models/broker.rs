@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use qx_events::ports::{
-    Delivery, Lag, Published, Publisher, Receipt, Source, StoredAt, Stream, Subscription,
+    Delivery, Lag, Published, Publisher, Source, StoredAt, Stream, StreamState, Subscription,
 };
 use qx_events::wire::{Outgoing, subject};
 use qx_events::{ComponentName, EventName, Fault};
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::durable::Durable;
+use super::receipt::ModelReceipt;
 use crate::history::{Effect, History};
 use crate::mischief::{Door, Life, Mischief, Weather};
 
@@ -37,13 +38,34 @@ pub(crate) struct Books {
     pub(crate) publish_takes: Vec<Duration>,
     /// Every source that exists now is broken: it has to be subscribed anew.
     pub(crate) epoch: u32,
+    /// How often messages were lost. A delivery from before settles nothing: its
+    /// position may be another message's.
+    falls: u32,
+    /// How often the stream was made anew.
+    made: i64,
+    /// Connections that were lost so far.
+    connection: u64,
+}
+
+impl Books {
+    /// What is not on the disk is gone: the broker comes back with so many messages.
+    fn truncate(&mut self, kept: usize) {
+        self.messages.truncate(kept);
+        let end = self.messages.len() as u64;
+        self.remembered.retain(|_, sequence| *sequence <= end);
+        for durable in self.durables.values_mut() {
+            durable.fall_back(end);
+        }
+        self.epoch += 1;
+        self.falls += 1;
+    }
 }
 
 /// The broker, as one process reaches it. Its clones are one.
 #[derive(Clone)]
 pub(crate) struct Broker {
     pub(crate) door: Door,
-    history: History,
+    pub(super) history: History,
     books: Arc<Mutex<Books>>,
     arrived: Arc<Notify>,
 }
@@ -72,6 +94,56 @@ impl Broker {
     /// Every source is broken from now on.
     pub(crate) fn break_sources(&self) {
         self.books().epoch += 1;
+        self.arrived.notify_waiters();
+    }
+
+    /// The power fails, and the last messages go with it.
+    pub(crate) fn lose_tail(&self, messages: usize) {
+        let mut books = self.books();
+        let kept = books.messages.len().saturating_sub(messages);
+        books.truncate(kept);
+        books.connection += 1;
+        self.note(&format!("the stream falls back to {kept}"));
+    }
+
+    /// The same behind a connection that stands: another server of the cluster
+    /// takes over, which has less.
+    pub(crate) fn lose_tail_unnoticed(&self, messages: usize) {
+        let mut books = self.books();
+        let kept = books.messages.len().saturating_sub(messages);
+        books.truncate(kept);
+        self.note(&format!(
+            "the stream falls back to {kept}, behind a connection"
+        ));
+    }
+
+    /// The stream is deleted and made anew, without its consumers.
+    pub(crate) fn make_anew(&self) {
+        let mut books = self.books();
+        books.truncate(0);
+        books.durables.clear();
+        books.made += 1;
+        self.note("the stream is made anew");
+    }
+
+    /// The disk is wiped.
+    pub(crate) fn wipe(&self) {
+        self.make_anew();
+        self.books().connection += 1;
+    }
+
+    /// The stream as it is.
+    pub(crate) fn now(&self) -> StreamState {
+        let books = self.books();
+        StreamState {
+            name: "QX".to_owned(),
+            created_ns: books.made,
+            last_seq: books.messages.len() as u64,
+        }
+    }
+
+    fn note(&self, what: &str) {
+        self.history.push(Effect::Note(what.to_owned()));
         self.arrived.notify_waiters();
     }
 
@@ -135,8 +207,11 @@ impl Broker {
         })
     }
 
-    fn settle(&self, component: &ComponentName, settle: impl FnOnce(&mut Durable)) {
-        if let Some(durable) = self.books().durables.get_mut(component) {
+    pub(super) fn settle(&self, receipt: &ModelReceipt, settle: impl FnOnce(&mut Durable)) {
+        let mut books = self.books();
+        let is_known = books.falls == receipt.falls;
+        let durable = books.durables.get_mut(&receipt.component);
+        if let Some(durable) = durable.filter(|_| is_known) {
             settle(durable);
         }
         self.arrived.notify_waiters();
@@ -153,8 +228,12 @@ impl Publisher for Broker {
                 .map(|_| Published::Unknown(why.clone()))
                 .collect()
         };
+        let connection = self.connection();
         if let Err(fault) = self.door.enter("publish").await {
             return unknown(&fault);
+        }
+        if connection != self.connection() {
+            return unknown(&Fault::transient("publish", "the connection broke"));
         }
         let answers = messages.iter().map(|message| self.store(message)).collect();
         self.arrived.notify_waiters();
@@ -166,6 +245,17 @@ impl Publisher for Broker {
             Ok(()) => answers,
             Err(fault) => unknown(&fault),
         }
+    }
+
+    async fn state(&self) -> Result<StreamState, Fault> {
+        self.door.enter("look at the stream").await?;
+        let state = self.now();
+        self.door.leave("look at the stream").await?;
+        Ok(state)
+    }
+
+    fn connection(&self) -> u64 {
+        self.books().connection
     }
 }
 
@@ -224,6 +314,7 @@ impl ModelSource {
             return Err(Fault::transient("fetch", "nobody there"));
         }
         let now = Instant::now();
+        let falls = books.falls;
         let Books {
             messages, durables, ..
         } = &mut *books;
@@ -249,7 +340,7 @@ impl ModelSource {
         }
         let deliver = |(message, count): (u64, u32)| {
             let stored = messages.get(usize::try_from(message - 1).unwrap()).unwrap();
-            self.deliver(stored, message, count)
+            self.deliver(stored, message, count, falls)
         };
         Ok((taken.into_iter().map(deliver).collect(), next))
     }
@@ -264,7 +355,7 @@ impl ModelSource {
         }
     }
 
-    fn deliver(&self, stored: &Outgoing, message: u64, delivered: u32) -> Delivery {
+    fn deliver(&self, stored: &Outgoing, message: u64, delivered: u32, falls: u32) -> Delivery {
         let component = self.component.to_string();
         let effect = Effect::Delivered {
             component,
@@ -282,6 +373,7 @@ impl ModelSource {
                 broker: self.broker.clone(),
                 component: self.component.clone(),
                 message,
+                falls,
             }),
         }
     }
@@ -307,65 +399,6 @@ impl Source for ModelSource {
                 .map_or(end, |due| due.min(end));
             drop(tokio::time::timeout_at(until, arrived).await);
         }
-    }
-}
-
-struct ModelReceipt {
-    broker: Broker,
-    component: ComponentName,
-    message: u64,
-}
-
-impl ModelReceipt {
-    fn note(&self, effect: impl FnOnce(String, u64) -> Effect) {
-        let component = self.component.to_string();
-        self.broker.history.push(effect(component, self.message));
-    }
-}
-
-#[async_trait]
-impl Receipt for ModelReceipt {
-    async fn ack(&self) -> Result<(), Fault> {
-        self.broker.door.enter("acknowledge").await?;
-        self.note(|component, message| Effect::Acked { component, message });
-        // Misbehaves: confirms, and forgets it.
-        if !self.broker.door.mischief.strikes() {
-            self.broker
-                .settle(&self.component, |durable| durable.finish(self.message));
-        }
-        self.broker.door.leave("acknowledge").await
-    }
-
-    async fn nak(&self, after: Duration) -> Result<(), Fault> {
-        self.broker.door.enter("give back").await?;
-        self.note(|component, message| Effect::Nacked {
-            component,
-            message,
-            after,
-        });
-        let due = Instant::now() + after;
-        self.broker
-            .settle(&self.component, |durable| durable.wait(self.message, due));
-        self.broker.door.leave("give back").await
-    }
-
-    async fn progress(&self) -> Result<(), Fault> {
-        self.broker.door.enter("extend").await?;
-        self.note(|component, message| Effect::Beat { component, message });
-        let now = Instant::now();
-        self.broker
-            .settle(&self.component, |durable| durable.extend(self.message, now));
-        self.broker.door.leave("extend").await
-    }
-
-    async fn term(&self, _: &str) -> Result<(), Fault> {
-        self.broker.door.enter("terminate").await?;
-        self.note(|component, message| Effect::Termed { component, message });
-        if !self.broker.door.mischief.strikes() {
-            self.broker
-                .settle(&self.component, |durable| durable.finish(self.message));
-        }
-        self.broker.door.leave("terminate").await
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use qx_events::ports::StateValue;
+use qx_events::ports::{StateValue, StreamState};
 use qx_events::{ComponentName, DeadLetter, Digest, Envelope, Row};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -19,6 +19,8 @@ pub(crate) struct StoredRow {
     pub(crate) event: Uuid,
     pub(crate) causation: Option<Uuid>,
     pub(crate) published: Option<Instant>,
+    /// When the stream was made that has it, and its position there.
+    pub(crate) stored: Option<(Option<i64>, u64)>,
     pub(crate) aside: Option<String>,
 }
 
@@ -90,6 +92,7 @@ impl Tables {
             event,
             causation,
             published: None,
+            stored: None,
             aside: None,
         };
         self.rows.insert(seq, stored);
@@ -148,6 +151,14 @@ impl Database {
         let tables = self.tables();
         let waits = |row: &&StoredRow| row.published.is_none() && row.aside.is_none();
         tables.rows.values().filter(waits).count()
+    }
+
+    /// Published rows whose message is lost, and nobody has noticed.
+    pub(crate) fn lost(&self, stream: &StreamState) -> usize {
+        let tables = self.tables();
+        let stored = tables.rows.values().filter_map(|row| row.stored);
+        let lost = stored.filter(|(created_ns, at)| stream.lost(*created_ns, *at));
+        lost.count()
     }
 
     /// A component's state, of no tenant.

@@ -122,6 +122,15 @@ impl Durable {
         self.counts.clear();
     }
 
+    /// The stream ends here now, and what was done behind its end is forgotten.
+    pub(crate) fn fall_back(&mut self, end: u64) {
+        self.next = self.next.min(end + 1);
+        self.in_hand.retain(|message, _| *message <= end);
+        self.waiting.retain(|message, _| *message <= end);
+        self.counts.retain(|message, _| *message <= end);
+        self.done.retain(|message| *message <= end);
+    }
+
     pub(crate) fn lag(&self, stored: u64) -> Lag {
         Lag {
             pending: self.waiting.len() as u64 + (stored + 1).saturating_sub(self.next),

@@ -7,4 +7,5 @@ pub(crate) mod handler;
 pub(crate) mod ledger;
 pub(crate) mod letters;
 pub(crate) mod outbox;
+pub(crate) mod receipt;
 pub(crate) mod witness;

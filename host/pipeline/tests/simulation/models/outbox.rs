@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use qx_events::ports::{Lease, Outbox, OutboxStatus, PublishedRow};
+use qx_events::ports::{Lease, Outbox, OutboxStatus, PublishedRow, StreamState};
 use qx_events::{Fault, Row};
 use tokio::time::Instant;
 
@@ -92,12 +92,43 @@ impl Outbox for Database {
                     continue;
                 };
                 stored.published = Some(Instant::now());
+                stored.stored = Some((row.stream_created_ns, row.stored.sequence));
                 let (seq, holder) = (row.seq, holder.clone());
                 self.history.push(Effect::Marked { seq, holder });
             }
         }
         self.door.leave("mark rows").await?;
         Ok(true)
+    }
+
+    async fn forget_lost(
+        &self,
+        lease: Lease,
+        stream: &StreamState,
+        limit: u32,
+    ) -> Result<Option<u64>, Fault> {
+        self.door.enter("forget rows").await?;
+        let forgotten = {
+            let mut tables = self.tables();
+            if holder_of(&tables, lease).is_none() {
+                return Ok(None);
+            }
+            let lost = tables.rows.values_mut().filter(|row| {
+                let stored = row.published.and(row.stored);
+                stored.is_some_and(|(created_ns, sequence)| stream.lost(created_ns, sequence))
+            });
+            let mut rows = 0;
+            for row in lost.take(limit as usize) {
+                (row.published, row.stored) = (None, None);
+                rows += 1;
+            }
+            rows
+        };
+        if forgotten > 0 {
+            self.history.push(Effect::Forgotten { rows: forgotten });
+        }
+        self.door.leave("forget rows").await?;
+        Ok(Some(forgotten))
     }
 
     async fn set_aside(&self, lease: Lease, seq: i64, reason: &str) -> Result<bool, Fault> {

@@ -17,6 +17,12 @@ impl Witness for Scribe {
             }
             Sight::SetAside { seq, .. } => format!("set aside {seq}"),
             Sight::RelayBlocked { reason } => format!("relay blocked: {reason}"),
+            Sight::StreamRegressed { stream, rows } => {
+                format!(
+                    "stream fell back to {}, {rows} rows wait again",
+                    stream.last_seq
+                )
+            }
             Sight::RelayLeads(leads) => format!("relay leads: {leads}"),
             Sight::Done { attempt, emitted } => {
                 format!("{} done, emitted {emitted}", attempt.component)
