@@ -152,7 +152,9 @@ impl Consumer {
     /// The prefix before it is the stream's affair.
     fn name_in(&self, subject: &str) -> Option<String> {
         let patterns = &self.config.subscription.patterns;
-        let ends = subject.match_indices('.').filter_map(|(dot, _)| subject.get(dot + 1..));
+        let ends = subject
+            .match_indices('.')
+            .filter_map(|(dot, _)| subject.get(dot + 1..));
         ends.filter_map(|end| EventName::parse(end).ok())
             .find(|name| patterns.iter().any(|pattern| pattern.matches(name)))
             .map(|name| name.to_string())
