@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 use std::path::Path;
+use std::time::Duration;
 
 use acceptance::{Way, World, account, webhooks_file};
 use async_nats::jetstream::{self, Context};
@@ -184,4 +185,35 @@ async fn an_embedded_stream_whose_file_is_gone_gets_every_event_again() {
     assert!(!world.path("qx-stream.db").exists());
     world.run_with(&[], &[]).await;
     all_is_well(world, TIMES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_says_what_the_broker_may_lose_and_what_to_do() {
+    let world = World::with(Way::Servers, &[]).await;
+    let stream = jetstream::stream::Config {
+        name: "QX_EVENTS".to_owned(),
+        subjects: vec!["svc.>".to_owned()],
+        duplicate_window: Duration::from_mins(10),
+        max_age: Duration::from_hours(1),
+        ..Default::default()
+    };
+    let made = context(&world).await.create_stream(stream).await;
+    made.unwrap();
+    let ran = world.qx(&["doctor", "--output", "json"]).await.ok();
+    let findings = ran.json();
+    let all = findings.as_array().unwrap().iter();
+    let own: Vec<_> = all.filter(|one| one["what"] == "durability").collect();
+    assert_eq!(own.len(), 2, "{own:?}");
+    for (finding, state, part) in [
+        (
+            own[0],
+            "warning",
+            "nats stream edit QX_EVENTS --max-age=72h",
+        ),
+        (own[1], "ok", "sync_interval: always"),
+    ] {
+        assert_eq!(finding["state"], state);
+        let detail = finding["detail"].as_str().unwrap();
+        assert!(detail.contains(part), "no {part} in {detail}");
+    }
 }

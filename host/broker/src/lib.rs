@@ -20,6 +20,7 @@ mod identity;
 mod outbound;
 mod publisher;
 mod receipt;
+mod risks;
 mod server;
 mod source;
 mod stream;
@@ -30,6 +31,7 @@ pub use broker::Broker;
 pub use config::{ClientCertificate, ConfigFault, Credentials, NatsConfig, Secret, Tls};
 pub use consumer::durable_name;
 pub use error::{BrokerError, Mismatch};
+pub use risks::Risks;
 
 /// Log target of the client library.
 pub const CLIENT_LOG_TARGET: &str = "async_nats";

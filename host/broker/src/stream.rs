@@ -215,23 +215,30 @@ fn remarks(found: &Config, config: &NatsConfig) -> Vec<String> {
             shown(config.max_age)
         ));
     }
+    remarks.extend(limits(found));
+    remarks
+}
+
+/// Limits that drop what nobody has handled yet.
+pub(crate) fn limits(found: &Config) -> impl Iterator<Item = String> {
+    let drops = found.discard == DiscardPolicy::Old;
     let limits = [
         ("max_msgs", found.max_messages),
         ("max_bytes", found.max_bytes),
         ("max_msgs_per_subject", found.max_messages_per_subject),
     ];
-    for (field, limit) in limits {
-        if limit > 0 && found.discard == DiscardPolicy::Old {
-            remarks.push(format!(
-                "the stream drops its oldest events when {field} ({limit}) is reached, handled or not"
-            ));
-        }
-    }
-    remarks
+    let reached = limits
+        .into_iter()
+        .filter(move |(_, limit)| drops && *limit > 0);
+    reached.map(|(field, limit)| {
+        format!(
+            "the stream drops its oldest events when {field} ({limit}) is reached, handled or not"
+        )
+    })
 }
 
 /// A duration as the server's tools take it.
-fn shown(duration: Duration) -> String {
+pub(crate) fn shown(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0 if duration.is_zero() => "0".to_owned(),

@@ -163,6 +163,8 @@ pub struct Opened {
     pub publisher: Arc<dyn Publisher>,
     /// The stream itself when it is ours to look after: a broker does that alone.
     pub embedded: Option<EmbeddedStream>,
+    /// The broker, where there is one: to ask what can be lost there.
+    pub broker: Option<Arc<Broker>>,
 }
 
 /// Connects to the stream, or opens the embedded one.
@@ -176,8 +178,9 @@ pub async fn stream(config: &Config) -> Result<Opened, StartError> {
             let broker = Arc::new(broker);
             Ok(Opened {
                 stream: Arc::clone(&broker) as Arc<dyn Stream>,
-                publisher: broker,
+                publisher: Arc::clone(&broker) as Arc<dyn Publisher>,
                 embedded: None,
+                broker: Some(broker),
             })
         }
         StreamKind::Embedded(EmbeddedConfig { path, retention: _ }) => {
@@ -194,6 +197,7 @@ pub async fn stream(config: &Config) -> Result<Opened, StartError> {
                 stream: Arc::clone(&shared) as Arc<dyn Stream>,
                 publisher: shared,
                 embedded: Some(stream),
+                broker: None,
             })
         }
     }

@@ -9,7 +9,8 @@ use crate::world::{
 use qx_broker::Broker;
 use qx_broker::testing::Nats;
 use qx_events::StartFrom;
-use qx_events::ports::{Stream, Subscription};
+use qx_events::ports::{Delivery, Published, Publisher, Source, Stream, StreamState, Subscription};
+use qx_events::wire::Outgoing;
 
 #[tokio::test]
 async fn a_source_survives_a_restart_of_the_server() {
@@ -161,7 +162,7 @@ async fn a_silent_server_is_noticed_and_its_messages_are_not_lost() {
     assert_eq!(bodies_of_all(&mut source).await, ["0", "1"]);
 }
 
-async fn bodies_of_all(source: &mut Box<dyn qx_events::ports::Source>) -> Vec<String> {
+async fn bodies_of_all(source: &mut Box<dyn Source>) -> Vec<String> {
     take(source, 2).await
 }
 
@@ -176,4 +177,82 @@ async fn a_receipt_without_a_connection_fails_at_once() {
     while source.fetch(1, SHORT).await.is_ok() {}
     assert!(got[0].receipt.ack().await.unwrap_err().is_transient());
     assert_eq!(bodies(&got), ["0"]);
+}
+
+/// By its position, the new message could be taken for the old one.
+#[tokio::test]
+async fn an_acknowledgement_of_before_a_loss_does_not_settle_the_message_in_its_place() {
+    for is_wiped in [false, true] {
+        let mut nats = Nats::start().await.unwrap();
+        let broker = broker(&nats).await;
+        let mut source = subscribe(&broker, "c", &["a"]).await;
+        store(&broker, &[message("a", "old")]).await;
+        let old = next(&mut source).await;
+        let before = broker.state().await.unwrap();
+        if is_wiped {
+            nats.wipe().unwrap();
+            nats.restart().await.unwrap();
+        } else {
+            aside(&nats).await.delete_stream("QX_EVENTS").await.unwrap();
+        }
+        let after = state(&broker).await;
+        assert_eq!((before.last_seq, after.last_seq), (1, 0));
+        assert_ne!(before.created_ns, after.created_ns);
+        store_at_last(&broker, &message("a", "new")).await;
+        let new = next(&mut source).await;
+        assert_eq!(
+            (&new.body[..], new.stream_seq),
+            (&b"new"[..], old.stream_seq)
+        );
+        let late = old.receipt.ack().await.unwrap_err();
+        assert!(late.is_transient(), "{}", late.chain());
+        new.receipt.nak(Duration::ZERO).await.unwrap();
+        let again = next(&mut source).await;
+        assert_eq!((&again.body[..], again.delivered), (&b"new"[..], 2));
+    }
+}
+
+/// The next message, however long the source takes to find its feet.
+async fn next(source: &mut Box<dyn Source>) -> Delivery {
+    let until = tokio::time::Instant::now() + LONG;
+    loop {
+        if let Some(delivery) = source
+            .fetch(1, SHORT)
+            .await
+            .ok()
+            .and_then(|mut some| some.pop())
+        {
+            return delivery;
+        }
+        assert!(
+            tokio::time::Instant::now() < until,
+            "no message within {LONG:?}"
+        );
+    }
+}
+
+/// The state, as soon as the server answers again.
+async fn state(broker: &Broker) -> StreamState {
+    let until = tokio::time::Instant::now() + LONG;
+    loop {
+        match broker.state().await {
+            Ok(state) => return state,
+            Err(fault) => assert!(fault.is_transient(), "{}", fault.chain()),
+        }
+        assert!(
+            tokio::time::Instant::now() < until,
+            "no state within {LONG:?}"
+        );
+    }
+}
+
+async fn store_at_last(broker: &Broker, message: &Outgoing) {
+    let until = tokio::time::Instant::now() + LONG;
+    loop {
+        let answers = broker.publish(std::slice::from_ref(message)).await;
+        if matches!(answers[..], [Published::Stored(_)]) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < until, "{answers:?}");
+    }
 }

@@ -59,13 +59,12 @@ impl Finding {
 pub(super) async fn doctor(config: Option<&Path>, output: Output) -> Result<Exit, Failure> {
     // A faulty configuration is said in full, as by every other command.
     let config = open::config(config)?;
-    let findings = vec![
+    let mut findings = vec![
         Finding::ok("configuration", described(&config)),
         database(&config).await,
-        stream(&config).await,
-        components(&config),
-        wasm(),
     ];
+    findings.extend(stream(&config).await);
+    findings.extend([components(&config), wasm()]);
     match output {
         Output::Json => screen::json(&findings)?,
         Output::Text => {
@@ -126,18 +125,40 @@ async fn database(config: &Config) -> Finding {
     }
 }
 
-async fn stream(config: &Config) -> Finding {
+async fn stream(config: &Config) -> Vec<Finding> {
     let what = "stream";
-    match open::stream(config).await {
-        Ok(opened) => match opened.stream.check().await {
-            Ok(()) => Finding::ok(what, "answers"),
-            Err(fault) => Finding::broken(what, fault.chain()),
-        },
+    let opened = match open::stream(config).await {
+        Ok(opened) => opened,
         // A running host owns the embedded stream: that is as it should be.
-        Err(error) => match config.stream.kind {
-            crate::config::StreamKind::Embedded(_) => Finding::warning(what, chain(&error)),
-            crate::config::StreamKind::Nats(_) => Finding::broken(what, chain(&error)),
-        },
+        Err(error) => {
+            return vec![match config.stream.kind {
+                crate::config::StreamKind::Embedded(_) => Finding::warning(what, chain(&error)),
+                crate::config::StreamKind::Nats(_) => Finding::broken(what, chain(&error)),
+            }];
+        }
+    };
+    if let Err(fault) = opened.stream.check().await {
+        return vec![Finding::broken(what, fault.chain())];
+    }
+    let mut findings = vec![Finding::ok(what, "answers")];
+    if let Some(broker) = &opened.broker {
+        findings.extend(durability(broker, config).await);
+    }
+    findings
+}
+
+/// What the broker may lose that it has confirmed.
+async fn durability(broker: &qx_broker::Broker, config: &Config) -> Vec<Finding> {
+    let what = "durability";
+    match broker.risks(config.relay.retention).await {
+        Ok(risks) => {
+            let found = risks.found.into_iter();
+            let mut findings: Vec<Finding> =
+                found.map(|risk| Finding::warning(what, risk)).collect();
+            findings.push(Finding::ok(what, risks.unknown));
+            findings
+        }
+        Err(error) => vec![Finding::broken(what, chain(&error))],
     }
 }
 
