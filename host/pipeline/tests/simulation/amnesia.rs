@@ -8,6 +8,7 @@ use crate::acts::{appends, placed};
 use crate::history::{Effect, seen};
 use crate::host::{Host, component};
 use crate::mischief::Weather;
+use crate::models::broker::foreign;
 use crate::world::{World, pass, timed};
 
 async fn published(world: &World, ids: std::ops::RangeInclusive<u128>) {
@@ -159,4 +160,20 @@ async fn what_was_handled_before_the_wipe_is_not_handled_again_and_the_rest_is()
         .collect();
     traces.sort_unstable();
     assert_eq!(traces, (1..=40).collect::<Vec<_>>(), "\n{}", world.history);
+}
+
+/// Its end says nothing: others have written more to it than was there before.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_was_made_anew_and_has_grown_since_is_told_by_when_it_was_made() {
+    let (world, mut host) = ten().await;
+    host.drain().await;
+    world.broker.make_anew();
+    for id in 101..=130 {
+        world.broker.write(foreign("order.left", id, b"{}"));
+    }
+    let mut next = world.host("b");
+    next.relay();
+    let again = || world.broker.ids().len() == 40 && world.db.waiting() == 0;
+    world.history.until("it is there again", again).await;
+    assert_eq!(world.broker.ids()[30..], (1..=10).collect::<Vec<_>>());
 }
