@@ -120,11 +120,16 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Rows that come published already, from a backup for instance.
+-- Rows that come published already, from a backup for instance. Once for each
+-- statement: millions of them at once must not update the tally millions of times.
 CREATE FUNCTION qx_outbox_tally_on_insert() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE came bigint;
 BEGIN
-    UPDATE qx_outbox_tally SET published = published + 1;
+    SELECT count(*) FROM new_rows WHERE published_at IS NOT NULL INTO came;
+    IF came <> 0 THEN
+        UPDATE qx_outbox_tally SET published = published + came;
+    END IF;
     RETURN NULL;
 END $$;
 
@@ -139,8 +144,8 @@ CREATE TRIGGER qx_outbox_tally_update AFTER UPDATE ON qx_outbox_events
     REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION qx_outbox_tally_on_update();
 CREATE TRIGGER qx_outbox_tally_insert AFTER INSERT ON qx_outbox_events
-    FOR EACH ROW WHEN (NEW.published_at IS NOT NULL)
-    EXECUTE FUNCTION qx_outbox_tally_on_insert();
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION qx_outbox_tally_on_insert();
 CREATE TRIGGER qx_outbox_tally_delete AFTER DELETE ON qx_outbox_events
     REFERENCING OLD TABLE AS old_rows
     FOR EACH STATEMENT EXECUTE FUNCTION qx_outbox_tally_on_delete();
