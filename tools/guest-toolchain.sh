@@ -4,8 +4,8 @@
 # Looks for what is there, in the order in which `qx-host build` looks too, and stops at the first that compiles a probe:
 #   a. the active toolchain has the target                      nothing to do
 #   b. the rustup toolchain `wasm-guest` has it                 nothing to do
-#   c. `rustup target add`                                      the usual way; needs static.rust-lang.org
-#   d. Debian, as root: a toolchain linked as `wasm-guest`      needs Debian's archive and crates.io; about a minute
+#   c. `rustup target add`                                      the usual way; needs rustup's download server
+#   d. Debian, as root: a toolchain linked as `wasm-guest`      needs Debian's archive and cargo's registry; about a minute
 #   e. none of these                                            says which commands would help, exit 1
 #
 # Progress goes to stderr; stdout is one line, the toolchain: cargo "+$(tools/guest-toolchain.sh)" build --target …
@@ -138,7 +138,7 @@ make_toolchain() {
     cd "$stub"
     RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc RUSTFLAGS="-Cembed-bitcode=yes --remap-path-prefix=$HOME=~" \
       /usr/bin/cargo build --release --target "$TARGET" -Zbuild-std=std,panic_abort,proc_macro --target-dir "$stub/target" >&2
-  ) || { say "std did not compile; crates.io must be reachable for its few dependencies"; return 1; }
+  ) || { say "std did not compile; cargo's registry must be reachable for its few dependencies"; return 1; }
   cp "$stub/target/$TARGET/release/deps/"*.rlib "$dir/lib/rustlib/$TARGET/lib/"
   rm -f "$dir/lib/rustlib/$TARGET/lib/"libstub-*
   debian_rustc >"$dir/made-from"
@@ -187,10 +187,10 @@ from_debian && finish "$NAME" "the toolchain $NAME in $DEST has $TARGET"
 cat >&2 <<TEXT
 guest-toolchain: failed: this machine cannot compile handlers yet. One of these helps:
 
-  with access to static.rust-lang.org:
+  with access to rustup's download server:
       rustup target add $TARGET
 
-  on Debian 12 with access to its archive and to crates.io:
+  on Debian 12 with access to its archive and to cargo's registry:
       sudo apt-get update
       sudo apt-get install -y --no-install-recommends ${PACKAGES[*]}
       $0

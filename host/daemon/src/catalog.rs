@@ -19,12 +19,12 @@ use std::time::Duration;
 use qx_events::ports::Clock;
 use qx_events::{Component, ComponentName};
 use qx_pipeline::Mediator;
-use qx_sandbox::{Capability, Manifest, ManifestRoute, Sandbox};
+use qx_sandbox::{Manifest, ManifestRoute, Sandbox};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::HandlerView;
 use crate::cli::chain;
-use crate::config::{ComponentsConfig, Grant, Sidecar};
+use crate::config::{ComponentsConfig, Sidecar};
 use crate::fleet::Fleet;
 use folder::{Files, Folder};
 pub use slot::Slot;
@@ -261,17 +261,6 @@ fn manifest(name: ComponentName, sidecar: Sidecar, host: &ComponentsConfig) -> M
         name,
         settings: sidecar.settings,
         routes,
-        grants: grants.into_iter().map(capability).collect(),
-    }
-}
-
-const fn capability(grant: Grant) -> Capability {
-    match grant {
-        Grant::Log => Capability::Log,
-        Grant::Config => Capability::Config,
-        Grant::State => Capability::State,
-        Grant::Emit => Capability::Emit,
-        Grant::Clock => Capability::Clock,
-        Grant::Random => Capability::Random,
+        grants: grants.into_iter().collect(),
     }
 }

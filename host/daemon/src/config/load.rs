@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use qx_events::{Limits, RetryPolicy, Settings, StartFrom};
+use qx_sandbox::Capability;
 use url::Url;
 
 use super::database::DatabaseUrl;
 use super::fault::{ConfigFault, ConfigFaults, Place};
-use super::grant::Grant;
 use super::key::Key;
 use super::keys;
 use super::layers::{self, File, Given, Raw, Values};
@@ -174,8 +174,11 @@ fn components(reader: &Reader<'_>) -> ComponentsConfig {
 }
 
 /// The capabilities behind words that the reader has checked.
-pub(super) fn grants(words: &[&str]) -> BTreeSet<Grant> {
-    words.iter().filter_map(|word| Grant::parse(word)).collect()
+pub(super) fn grants(words: &[&str]) -> BTreeSet<Capability> {
+    words
+        .iter()
+        .filter_map(|word| Capability::parse(word))
+        .collect()
 }
 
 /// Where a component begins, behind a word that the reader has checked.

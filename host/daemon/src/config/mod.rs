@@ -8,7 +8,6 @@
 
 mod database;
 mod fault;
-mod grant;
 mod key;
 mod keys;
 mod layers;
@@ -22,7 +21,6 @@ mod sidecar;
 
 pub use database::DatabaseUrl;
 pub use fault::{ConfigFault, ConfigFaults, Place};
-pub use grant::Grant;
 pub use model::{
     AdminConfig, ComponentsConfig, Config, ConsumerConfig, DatabaseConfig, EmbeddedConfig,
     LogFormat, ProcessParent, RelayConfig, StreamConfig, StreamKind, TelemetryConfig,

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use qx_events::Settings;
+use qx_sandbox::Capability;
 use url::Url;
 
 use super::database::DatabaseUrl;
-use super::grant::Grant;
 use super::nats::NatsConfig;
 
 /// Everything an operator can set for one host.
@@ -77,7 +77,7 @@ pub struct ComponentsConfig {
     /// Where their compiled form is kept.
     pub cache_dir: PathBuf,
     /// What they may import at most.
-    pub grants: BTreeSet<Grant>,
+    pub grants: BTreeSet<Capability>,
     /// Largest component that is compiled, in bytes.
     pub component_bytes_max: u64,
     /// What a component gets whose own file does not say otherwise.

@@ -12,10 +12,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use qx_events::{Limits, Pattern, RetryPolicy, Settings, Versions};
+use qx_sandbox::Capability;
 use toml_edit::{Item, TableLike};
 
 use super::fault::{ConfigFault, ConfigFaults};
-use super::grant::Grant;
 use super::key::Key;
 use super::layers::{File, Values};
 use super::load::{count, grants, size, start};
@@ -30,7 +30,7 @@ pub struct Sidecar {
     /// Routes, in place of those the component carries.
     pub routes: Option<Vec<SidecarRoute>>,
     /// What it may import, in place of all that the host grants.
-    pub grants: Option<BTreeSet<Grant>>,
+    pub grants: Option<BTreeSet<Capability>>,
 }
 
 /// One line of routes. An export that was left out is the component's only one.
@@ -188,7 +188,7 @@ fn read_settings(reader: &Reader<'_>, host: &ComponentsConfig) -> Settings {
     }
 }
 
-fn read_grants(reader: &Reader<'_>, host: &ComponentsConfig) -> Option<BTreeSet<Grant>> {
+fn read_grants(reader: &Reader<'_>, host: &ComponentsConfig) -> Option<BTreeSet<Capability>> {
     let wanted = grants(&reader.words_given(&keys::GRANTS)?);
     for grant in wanted.difference(&host.grants) {
         let text = format!(

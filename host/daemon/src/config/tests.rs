@@ -6,6 +6,8 @@ use std::time::Duration;
 use qx_events::Settings;
 
 use super::keys;
+use qx_sandbox::Capability;
+
 use super::*;
 
 fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -46,7 +48,7 @@ fn the_defaults_of_the_table_are_those_of_the_vocabulary() {
     assert_eq!(defaults().components.defaults, Settings::default());
     assert_eq!(
         keys::GRANT_WORDS,
-        Grant::ALL.map(Grant::as_str).as_slice(),
+        Capability::ALL.map(Capability::as_str).as_slice(),
         "a grant without a word cannot be granted"
     );
 }

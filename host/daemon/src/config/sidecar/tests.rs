@@ -73,7 +73,7 @@ currency = "EUR"
     assert_eq!(sidecar.settings, expected);
     assert_eq!(
         sidecar.grants,
-        Some(BTreeSet::from([Grant::Log, Grant::State]))
+        Some(BTreeSet::from([Capability::Log, Capability::State]))
     );
 }
 
