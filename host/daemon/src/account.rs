@@ -24,6 +24,9 @@ pub struct Account {
     pub components: Vec<ComponentAccount>,
     /// Events that no component takes, with their rows.
     pub without_handler: BTreeMap<String, u64>,
+    /// Whether it is known which component takes what. Otherwise nothing can be said
+    /// of events that are on the stream and not handled yet.
+    pub routes_known: bool,
 }
 
 /// One component's account.
@@ -79,6 +82,7 @@ impl Account {
             set_aside: audit.events.iter().map(|event| event.failed).sum(),
             components: components.into_values().collect(),
             without_handler,
+            routes_known: routes.is_some(),
         }
     }
 
@@ -130,10 +134,12 @@ impl Account {
                 each.join(", ")
             ));
         }
-        say(if self.is_settled() {
-            "\nEvery event is accounted for."
-        } else {
-            "\nSome events are still on their way."
+        say(match (self.is_settled(), self.routes_known) {
+            (true, true) => "\nEvery event is accounted for.",
+            (false, _) => "\nSome events are still on their way.",
+            (true, false) => {
+                "\nNo row waits. What waits on the stream is not in these tables: see qx_component_lag in /metrics."
+            }
         });
     }
 }
@@ -184,4 +190,46 @@ pub(crate) async fn print(running: &Running) -> Result<Exit, Failure> {
     say("");
     account.show();
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use qx_store::{ComponentAudit, EventAudit};
+
+    use super::*;
+
+    fn audit(pending: u64, handled: u64) -> Audit {
+        Audit {
+            components: vec![ComponentAudit {
+                component: "stars".to_owned(),
+                handled,
+                dead: 1,
+            }],
+            events: vec![EventAudit {
+                event_name: "star".to_owned(),
+                event_version: 1,
+                pending,
+                published: 3,
+                failed: 0,
+            }],
+        }
+    }
+
+    #[test]
+    fn without_routes_nothing_is_claimed_of_what_waits_on_the_stream() {
+        let account = Account::draw_up(&audit(0, 1), None);
+        assert!(!account.routes_known);
+        assert_eq!(account.components[0].subscribed, None);
+        assert!(
+            !Account::draw_up(&audit(2, 1), None).is_settled(),
+            "rows wait"
+        );
+    }
+
+    #[test]
+    fn with_routes_an_event_that_nobody_takes_is_named() {
+        let account = Account::draw_up(&audit(0, 1), Some(&Routes::default()));
+        assert!(account.routes_known);
+        assert_eq!(account.without_handler.get("star"), Some(&3));
+    }
 }

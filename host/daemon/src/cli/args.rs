@@ -48,7 +48,7 @@ pub enum Command {
     /// Dead letters.
     #[command(subcommand)]
     Dlq(DlqCommand),
-    /// Accounts for every event, from the tables.
+    /// Counts rows, handled events and dead letters, from the tables.
     Audit(OutputArgs),
     /// Looks for what is wrong with the configuration, the servers and the tools.
     Doctor(OutputArgs),

@@ -1,4 +1,4 @@
-//! `qx-host audit`: accounts for every event.
+//! `qx-host audit`: rows, handled events and dead letters, counted.
 
 use std::path::Path;
 
