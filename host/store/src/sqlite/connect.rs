@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::Row;
 use sqlx::migrate::{AppliedMigration, Migrate};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 
 use super::{File, Sqlite, begin};
@@ -18,6 +19,9 @@ use crate::store::{IfMissing, StoreConfig};
 
 /// Longest wait for another process's transaction.
 const BUSY_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Pause before a file is opened again that another process is just making.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Longest wait for a connection of the pool: the writer's whole queue.
 const ACQUIRE_TIME_MAX: Duration = Duration::from_secs(15);
@@ -88,18 +92,43 @@ pub(crate) async fn open(path: &Path, if_missing: IfMissing) -> Result<File, Sto
             .max_lifetime(None)
             .test_before_acquire(false)
     };
-    let writer = pool(1).connect_with(options.clone()).await;
-    let writer = writer.map_err(|error| unusable(path.to_path_buf(), error))?;
-    try_writing(&writer)
+    let writer = open_when_free(|| pool(1).connect_with(options.clone()))
         .await
         .map_err(|error| unusable(path.to_path_buf(), error))?;
     let readers = pool(READERS_MAX).connect_lazy_with(options.pragma("query_only", "on"));
     Ok(File { writer, readers })
 }
 
+/// Opens the writer, and waits while another process makes the file. SQLite does
+/// that waiting by itself for every lock but the one that a change of the journal
+/// mode takes: two that open a new file at once would see one of them refused.
+async fn open_when_free<F>(open: impl Fn() -> F) -> Result<SqlitePool, sqlx::Error>
+where
+    F: Future<Output = Result<SqlitePool, sqlx::Error>>,
+{
+    let began = Instant::now();
+    loop {
+        let opened = match open().await {
+            Ok(writer) => try_writing(&writer).await.map(|()| writer),
+            Err(error) => Err(error),
+        };
+        match opened {
+            Err(error) if is_busy(&error) && began.elapsed() < BUSY_TIME_MAX => {
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    // SQLITE_BUSY, SQLITE_LOCKED
+    matches!(primary_code(error), Some(5 | 6))
+}
+
 /// Takes the write lock and lets go: a file without the right to write opens
 /// like any other.
-async fn try_writing(writer: &sqlx::SqlitePool) -> Result<(), sqlx::Error> {
+async fn try_writing(writer: &SqlitePool) -> Result<(), sqlx::Error> {
     let mut conn = writer.acquire().await?;
     begin(&mut conn).await?.rollback().await
 }
@@ -109,12 +138,13 @@ impl File {
     pub(crate) async fn migrate(&self, schema: Schema) -> Result<(), StoreError> {
         let doing = "migrate";
         let mut conn = self.writer.acquire().await.map_err(database(doing))?;
-        let mut tx = begin(&mut conn)
-            .await
-            .map_err(|error| match primary_code(&error) {
-                Some(5 | 6) => StoreError::Busy(error),
-                Some(_) | None => database(doing)(error),
-            })?;
+        let mut tx = begin(&mut conn).await.map_err(|error| {
+            if is_busy(&error) {
+                StoreError::Busy(error)
+            } else {
+                database(doing)(error)
+            }
+        })?;
         match schema.apply(&mut *tx).await.map_err(migrate::cause) {
             Ok(()) => tx.commit().await.map_err(database(doing)),
             Err(Ok(error)) => Err(database(doing)(error)),
@@ -140,13 +170,14 @@ fn database(doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
 
 /// Why the file could not be opened.
 fn unusable(path: PathBuf, source: sqlx::Error) -> StoreError {
+    if is_busy(&source) {
+        return StoreError::Busy(source);
+    }
     match primary_code(&source) {
         // SQLITE_PERM, SQLITE_READONLY, SQLITE_CANTOPEN, SQLITE_AUTH
         Some(3 | 8 | 14 | 23) => StoreError::NotWritable { path, source },
         // SQLITE_NOTADB
         Some(26) => StoreError::NotADatabase(path),
-        // SQLITE_BUSY, SQLITE_LOCKED
-        Some(5 | 6) => StoreError::Busy(source),
         Some(_) | None => database("open the file")(source),
     }
 }

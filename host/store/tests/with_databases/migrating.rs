@@ -156,6 +156,20 @@ async fn an_application_keeps_its_own_migrations_in_the_same_database() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn several_may_open_a_new_file_at_once() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("qx.db").display());
+        let mut hosts = JoinSet::new();
+        for _ in 0..16 {
+            let config = StoreConfig::new(&url).create();
+            hosts.spawn(async move { Store::connect(&config).await.unwrap().close().await });
+        }
+        hosts.join_all().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_may_migrate_at_once() {
     let server = testing::Postgres::shared().unwrap();
