@@ -80,6 +80,10 @@ const FORGET_LOST: &str = "
     )
     SELECT EXISTS (SELECT FROM lease) AS held, (SELECT count(*) FROM forgotten) AS rows";
 
+/// Without statistics the planner may take any index that holds the published
+/// rows, and sort them all; the index on the position needs no sort.
+const BY_POSITION: &str = "SET LOCAL enable_sort = off";
+
 const SET_ASIDE: &str = "
     WITH lease AS MATERIALIZED (
         SELECT 1 FROM qx_leases WHERE name = 'relay' AND token = $1
@@ -178,6 +182,7 @@ impl Outbox for Postgres {
     ) -> Result<Option<u64>, Fault> {
         let end = i64::try_from(stream.last_seq).unwrap_or(i64::MAX);
         self.call("look for rows that the stream has lost", async |session| {
+            session.sql(BY_POSITION).execute(session.conn()).await?;
             let query = session.sql(FORGET_LOST).bind(lease.token);
             let query = query.bind(stream.created_ns).bind(end);
             let query = query.bind(i64::from(limit));
