@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::key::OrderingKey;
 use crate::name::{EventName, InvalidEventName};
 use crate::trace::TraceContext;
+use crate::wire::Headers;
 
 /// One event, decoded from a message's body.
 #[derive(Debug, Clone)]
@@ -33,6 +35,9 @@ pub struct Envelope {
     pub actor_id: Option<Box<str>>,
     /// JSON text.
     pub payload: Box<RawValue>,
+    /// Events of one key keep their order. Travels beside the body: in the column
+    /// and the header of that name, absent with the predecessor.
+    pub ordering_key: Option<OrderingKey>,
     /// W3C context of the producer, when there was one.
     pub trace: Option<TraceContext>,
 }
@@ -79,6 +84,16 @@ const fn first_version() -> u32 {
 }
 
 impl Envelope {
+    /// Reads a message: its body, and what its headers say beside it. An ordering
+    /// key that is not legal, of a stranger's message, counts as none.
+    pub fn of_message(body: &[u8], headers: &Headers) -> Result<Self, Malformed> {
+        let ordering_key = headers.ordering_key();
+        Ok(Self {
+            ordering_key,
+            ..Self::decode(body, headers.trace())?
+        })
+    }
+
     /// Reads a body. `header_trace` is the context of the message's headers; it
     /// wins over one in the body, being nearer to the send.
     pub fn decode(body: &[u8], header_trace: Option<TraceContext>) -> Result<Self, Malformed> {
@@ -97,6 +112,7 @@ impl Envelope {
             tenant_id: body.tenant_id,
             actor_id: body.actor_id.map(Into::into),
             payload: body.payload.to_owned(),
+            ordering_key: None,
             trace,
         })
     }

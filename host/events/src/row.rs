@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::envelope::Envelope;
+use crate::key::{InvalidOrderingKey, OrderingKey};
 use crate::name::{EventName, InvalidEventName};
 use crate::trace::TraceContext;
 use crate::wire::{Headers, Outgoing};
@@ -31,6 +32,7 @@ impl NewEvent {
             tenant_id: None,
             actor_id: None,
             payload,
+            ordering_key: None,
             trace: None,
         })
     }
@@ -51,6 +53,8 @@ pub struct Row {
     pub correlation_id: Option<Uuid>,
     /// Column `tenant_id`.
     pub tenant_id: Option<Uuid>,
+    /// Column `ordering_key`, unchecked. Empty counts as none.
+    pub ordering_key: Option<String>,
     /// Columns `traceparent` and `tracestate`, unchecked.
     pub traceparent: Option<String>,
     /// See `traceparent`.
@@ -65,6 +69,9 @@ pub enum Unpublishable {
     /// The name is no subject.
     #[error(transparent)]
     Name(#[from] InvalidEventName),
+    /// The key cannot become a header.
+    #[error("column ordering_key: {0}")]
+    OrderingKey(#[from] InvalidOrderingKey),
     /// The column `payload` does not hold an envelope.
     #[error("column payload must hold the whole envelope with a UUID in event_id: {0}")]
     NotAnEnvelope(#[from] serde_json::Error),
@@ -84,6 +91,8 @@ struct Head<'a> {
 pub fn prepare(row: &Row) -> Result<Outgoing, Unpublishable> {
     let event_name = EventName::parse(&row.event_name)?;
     let head: Head<'_> = serde_json::from_slice(&row.body)?;
+    let key = row.ordering_key.as_deref().filter(|key| !key.is_empty());
+    let key = key.map(OrderingKey::parse).transpose()?;
     let trace = match &row.traceparent {
         Some(parent) => TraceContext::parse(parent, row.tracestate.as_deref()),
         None => head
@@ -99,6 +108,7 @@ pub fn prepare(row: &Row) -> Result<Outgoing, Unpublishable> {
         row.tenant_id,
         trace.as_ref(),
     );
+    let headers = headers.with_ordering_key(key.as_ref());
     Ok(Outgoing {
         message_id: head.event_id,
         event_name,
@@ -120,6 +130,7 @@ mod tests {
             event_version: 3,
             correlation_id: Some(Uuid::max()),
             tenant_id: None,
+            ordering_key: None,
             traceparent: None,
             tracestate: None,
             body: Bytes::copy_from_slice(body.as_bytes()),
@@ -154,6 +165,30 @@ mod tests {
             prepare(&from_row).unwrap().headers.get(wire::TRACEPARENT),
             Some(own)
         );
+    }
+
+    #[test]
+    fn the_rows_ordering_key_reaches_the_envelope_by_way_of_the_headers() {
+        let body = format!(r#"{{"event_id":"{ID}","event_name":"a","payload":1}}"#);
+        for (column, arrives) in [
+            (None, None),
+            (Some(""), None),
+            (Some("order 7"), Some("order 7")),
+        ] {
+            let row = Row {
+                ordering_key: column.map(str::to_owned),
+                ..row("a", &body)
+            };
+            let message = prepare(&row).unwrap();
+            let envelope = Envelope::of_message(&message.body, &message.headers).unwrap();
+            let key = envelope.ordering_key.as_ref().map(OrderingKey::as_str);
+            assert_eq!(key, arrives);
+        }
+        let illegal = Row {
+            ordering_key: Some("a\nb".to_owned()),
+            ..row("a", &body)
+        };
+        assert!(prepare(&illegal).is_err());
     }
 
     #[test]

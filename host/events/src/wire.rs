@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
+use crate::key::OrderingKey;
 use crate::name::EventName;
 use crate::trace::TraceContext;
 
@@ -19,6 +20,8 @@ pub const EVENT_ID: &str = "qx.event_id";
 pub const CORRELATION_ID: &str = "qx.correlation_id";
 /// Header: the tenant's id.
 pub const TENANT_ID: &str = "qx.tenant_id";
+/// Header: the ordering key. Absent: the event has none, as with the predecessor.
+pub const ORDERING_KEY: &str = "qx.ordering_key";
 /// Header: W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 /// Header: W3C trace context, vendors' part.
@@ -65,6 +68,19 @@ impl Headers {
             .iter()
             .find(|(own, _)| own.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// Adds the ordering key of the event, when it has one.
+    #[must_use]
+    pub fn with_ordering_key(mut self, key: Option<&OrderingKey>) -> Self {
+        let header = key.map(|key| (ORDERING_KEY.to_owned(), key.as_str().to_owned()));
+        self.0.extend(header);
+        self
+    }
+
+    /// The ordering key among them.
+    pub fn ordering_key(&self) -> Option<OrderingKey> {
+        OrderingKey::parse(self.get(ORDERING_KEY)?).ok()
     }
 
     /// The trace context among them.

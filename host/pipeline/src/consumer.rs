@@ -121,7 +121,7 @@ impl Consumer {
         };
         let deliveries = source.fetch(permits.len(), FETCH_WAIT).await?;
         let take = |delivery: Delivery| {
-            let envelope = Envelope::decode(&delivery.body, delivery.headers.trace());
+            let envelope = Envelope::of_message(&delivery.body, &delivery.headers);
             let permit = permits.pop()?;
             Some(Taken {
                 envelope: envelope.map(Arc::new),

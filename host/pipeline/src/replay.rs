@@ -170,7 +170,7 @@ impl Replay {
     /// What the letter asks for now, or why it cannot be served.
     fn task(&self, letter: &DeadLetter) -> Result<Task, DeadReason> {
         let envelope =
-            Envelope::decode(&letter.body, letter.headers.trace()).map_err(|error| DeadReason {
+            Envelope::of_message(&letter.body, &letter.headers).map_err(|error| DeadReason {
                 kind: DeadReasonKind::Malformed,
                 text: error.to_string(),
             })?;

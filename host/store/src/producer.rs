@@ -2,7 +2,7 @@
 //! and never when it does not. Usable without the rest of the host.
 //!
 //! ```no_run
-//! use qx_events::{EventName, NewEvent};
+//! use qx_events::{EventName, NewEvent, OrderingKey};
 //! use qx_store::producer;
 //!
 //! # async fn example(pool: sqlx::PgPool, now: chrono::DateTime<chrono::Utc>)
@@ -12,7 +12,8 @@
 //!
 //! let payload = serde_json::value::to_raw_value(&serde_json::json!({ "order": 7 }))?;
 //! let mut event = NewEvent::new(EventName::parse("order.placed")?, payload, now);
-//! event.0.correlation_id = Some(uuid::Uuid::now_v7());
+//! // Where the order of events counts: those of one key keep it.
+//! event.0.ordering_key = Some(OrderingKey::parse("order 7")?);
 //! producer::record(&mut *tx, &event).await?;
 //! tx.commit().await?;
 //! # Ok(())
@@ -99,20 +100,22 @@ impl Connection for SqliteConnection {
 pub(crate) const INSERT_POSTGRES: &str = "
     INSERT INTO qx_outbox_events (
         id, event_name, event_version, payload, body, occurred_at,
-        correlation_id, causation_id, tenant_id, traceparent, tracestate)
+        correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key)
     SELECT id, event_name, event_version, payload::jsonb, body, coalesce(occurred_at, now()),
-           correlation_id, causation_id, tenant_id, traceparent, tracestate
+           correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key
     FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::timestamptz[],
-                $7::uuid[], $8::uuid[], $9::uuid[], $10::text[], $11::text[]) WITH ORDINALITY AS t (
+                $7::uuid[], $8::uuid[], $9::uuid[], $10::text[], $11::text[],
+                $12::text[]) WITH ORDINALITY AS t (
         id, event_name, event_version, payload, body, occurred_at,
-        correlation_id, causation_id, tenant_id, traceparent, tracestate, position)
+        correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key, position)
     ORDER BY position";
 
 const INSERT_SQLITE: &str = "
     INSERT INTO qx_outbox_events (
         id, event_name, event_version, payload, occurred_at,
-        correlation_id, causation_id, tenant_id, traceparent, tracestate)
-    VALUES (?1, ?2, ?3, ?4, coalesce(?5, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')), ?6, ?7, ?8, ?9, ?10)";
+        correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key)
+    VALUES (?1, ?2, ?3, ?4, coalesce(?5, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+            ?6, ?7, ?8, ?9, ?10, ?11)";
 
 /// Rows of the outbox, column by column: one statement for all of them.
 #[doc(hidden)]
@@ -129,6 +132,7 @@ pub struct Columns {
     tenant_id: Vec<Option<Uuid>>,
     traceparent: Vec<Option<String>>,
     tracestate: Vec<Option<String>>,
+    ordering_key: Vec<Option<String>>,
 }
 
 impl Columns {
@@ -161,6 +165,8 @@ impl Columns {
             .push(trace.map(|trace| trace.traceparent().to_owned()));
         self.tracestate
             .push(trace.and_then(TraceContext::tracestate).map(str::to_owned));
+        let key = envelope.ordering_key.as_ref();
+        self.ordering_key.push(key.map(ToString::to_string));
         Ok(())
     }
 
@@ -189,6 +195,7 @@ impl Columns {
             .bind(self.tenant_id)
             .bind(self.traceparent)
             .bind(self.tracestate)
+            .bind(self.ordering_key)
     }
 
     /// SQLite has no arrays; within one process a statement costs little.
@@ -208,8 +215,9 @@ impl Columns {
             .zip(&self.causation_id)
             .zip(&self.tenant_id);
         let traces = self.traceparent.into_iter().zip(self.tracestate);
+        let traces = traces.zip(self.ordering_key);
         let rest = self.occurred_at.into_iter().zip(ids).zip(traces);
-        for ((id, ((name, version), envelope)), ((occurred_at, ids), trace)) in
+        for ((id, ((name, version), envelope)), ((occurred_at, ids), (trace, key))) in
             self.id.iter().zip(envelopes).zip(rest)
         {
             let ((correlation_id, causation_id), tenant_id) = ids;
@@ -224,6 +232,7 @@ impl Columns {
                 .bind(text(tenant_id))
                 .bind(trace.0)
                 .bind(trace.1)
+                .bind(key)
                 .execute(&mut *conn)
                 .await?;
         }

@@ -106,6 +106,7 @@ mod tests {
             event_version: 1,
             correlation_id: None,
             tenant_id: None,
+            ordering_key: None,
             traceparent: None,
             tracestate: None,
             body: Bytes::from_static(body.as_bytes()),

@@ -37,6 +37,7 @@ pub(crate) fn event(name: &str, id: u128) -> Envelope {
         tenant_id: None,
         actor_id: None,
         payload: RawValue::from_string("{}".to_owned()).unwrap(),
+        ordering_key: None,
         trace: None,
     }
 }

@@ -30,7 +30,8 @@ const RELEASE: &str = "
 
 /// Served by the index `qx_outbox_pending` alone: no sort.
 pub(super) const PENDING: &str = "
-    SELECT seq, id, event_name, event_version, correlation_id, tenant_id, traceparent, tracestate,
+    SELECT seq, id, event_name, event_version, correlation_id, tenant_id, ordering_key,
+           traceparent, tracestate,
            coalesce(body, payload::text) AS body
     FROM qx_outbox_events
     WHERE published_at IS NULL AND failed_at IS NULL
@@ -253,6 +254,7 @@ fn row(row: &PgRow) -> Result<Row, sqlx::Error> {
         event_version: row.try_get("event_version")?,
         correlation_id: row.try_get("correlation_id")?,
         tenant_id: row.try_get("tenant_id")?,
+        ordering_key: row.try_get("ordering_key")?,
         traceparent: row.try_get("traceparent")?,
         tracestate: row.try_get("tracestate")?,
         body: body.into(),

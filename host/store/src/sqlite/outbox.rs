@@ -35,7 +35,8 @@ const HOLDS: &str = "SELECT count(*) FROM qx_leases WHERE name = 'relay' AND tok
 
 /// Served by the index `qx_outbox_pending` alone: no sort.
 const PENDING: &str = "
-    SELECT seq, id, event_name, event_version, correlation_id, tenant_id, traceparent, tracestate,
+    SELECT seq, id, event_name, event_version, correlation_id, tenant_id, ordering_key,
+           traceparent, tracestate,
            payload
     FROM qx_outbox_events
     WHERE published_at IS NULL AND failed_at IS NULL
@@ -259,6 +260,7 @@ fn row(row: &SqliteRow) -> Result<Row, sqlx::Error> {
         event_version: row.try_get("event_version")?,
         correlation_id: id("correlation_id")?,
         tenant_id: id("tenant_id")?,
+        ordering_key: row.try_get("ordering_key")?,
         traceparent: row.try_get("traceparent")?,
         tracestate: row.try_get("tracestate")?,
         body: body.into(),

@@ -70,7 +70,11 @@ impl Tables {
     pub(crate) fn insert(&mut self, envelope: &Envelope) -> i64 {
         let body = Bytes::from(envelope.encode());
         let name = envelope.event_name.to_string();
-        self.insert_raw(&name, body, envelope.event_id, envelope.causation_id)
+        let seq = self.insert_raw(&name, body, envelope.event_id, envelope.causation_id);
+        if let (Some(row), Some(key)) = (self.rows.get_mut(&seq), &envelope.ordering_key) {
+            row.row.ordering_key = Some(key.to_string());
+        }
+        seq
     }
 
     fn insert_raw(&mut self, name: &str, body: Bytes, event: Uuid, causation: Option<Uuid>) -> i64 {
@@ -83,6 +87,7 @@ impl Tables {
             event_version: 1,
             correlation_id: None,
             tenant_id: None,
+            ordering_key: None,
             traceparent: None,
             tracestate: None,
             body,

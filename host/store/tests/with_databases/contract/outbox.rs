@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qx_events::{TraceContext, prepare, wire};
+use qx_events::{OrderingKey, TraceContext, prepare, wire};
 use qx_store::producer;
 use sqlx::Connection;
 use uuid::Uuid;
@@ -19,6 +19,7 @@ pub(super) async fn a_recorded_row_waits_with_everything_its_producer_gave(world
     given.0.causation_id = Some(Uuid::now_v7());
     given.0.tenant_id = Some(Uuid::now_v7());
     given.0.actor_id = Some("somebody".into());
+    given.0.ordering_key = Some(OrderingKey::parse("order 7").unwrap());
     given.0.trace = TraceContext::parse(parent, Some("a=1"));
     world.record(std::slice::from_ref(&given)).await;
     let rows = world.outbox.pending(10).await.unwrap();
@@ -31,12 +32,14 @@ pub(super) async fn a_recorded_row_waits_with_everything_its_producer_gave(world
     assert_eq!(row.correlation_id, given.0.correlation_id);
     assert_eq!(row.tenant_id, given.0.tenant_id);
     assert_eq!(row.traceparent.as_deref(), Some(parent));
+    assert_eq!(row.ordering_key.as_deref(), Some("order 7"));
     assert_eq!(row.tracestate.as_deref(), Some("a=1"));
     assert_ne!(row.id, given.0.event_id);
     let message = prepare(row).unwrap();
     assert_eq!(message.message_id, given.0.event_id);
     assert_eq!(message.headers.get(wire::TRACEPARENT), Some(parent));
-    let body = qx_events::Envelope::decode(&row.body, None).unwrap();
+    let body = qx_events::Envelope::of_message(&row.body, &message.headers).unwrap();
+    assert_eq!(body.ordering_key, given.0.ordering_key);
     assert_eq!(body.causation_id, given.0.causation_id);
     assert_eq!(body.actor_id, given.0.actor_id);
     assert_eq!(body.occurred_at, given.0.occurred_at);
