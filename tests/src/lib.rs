@@ -13,7 +13,9 @@
 )]
 
 pub mod account;
+pub mod checker;
 mod database;
+pub mod history;
 mod host;
 mod world;
 
