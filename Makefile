@@ -5,7 +5,9 @@ CARGO ?= cargo
 EXAMPLES := stars milestones triage ci-watch audit-trail no-sdk
 COMPONENTS := target/components
 
-.PHONY: demo test ci components host toolchain servers fmt clippy doc clean
+GUESTS := tests/guests/tally
+
+.PHONY: demo test soak ci components host toolchain servers fmt clippy doc clean
 
 ## The main job on the embedded default, with real events.
 demo: components
@@ -17,6 +19,13 @@ test: components servers
 	$(CARGO) test --workspace --no-fail-fast
 	@tools/say.sh "tests of the example handlers, compiled natively"
 	cd examples && $(CARGO) test --quiet
+
+## Every fault under load, for longer than the tests do: make soak MINUTES=10 SEED=7
+MINUTES ?= 10
+SEED ?= 1
+soak: components servers
+	@tools/say.sh "soak of $(MINUTES) minutes, seed $(SEED)"
+	QX_SOAK_MINUTES=$(MINUTES) QX_SEED=$(SEED) $(CARGO) test -p acceptance --test soak -- --nocapture
 
 ## What CI runs: formatting, lints, docs, and the tests above.
 ci: fmt clippy doc test
@@ -37,7 +46,7 @@ doc:
 
 ## The example handlers as components, in target/components.
 components: host toolchain
-	@tools/components.sh $(COMPONENTS) $(EXAMPLES)
+	@tools/components.sh $(COMPONENTS) $(EXAMPLES:%=examples/%) $(GUESTS)
 
 host:
 	@tools/say.sh "the host (about five minutes the first time)"

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Builds example handlers to components: tools/components.sh OUT NAME…
+# Builds handlers to components: tools/components.sh OUT FOLDER…
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=$1; shift
 mkdir -p "$out"
-for name in "$@"; do
+for folder in "$@"; do
+  name=$(basename "$folder")
   tools/say.sh "component $name"
-  target/debug/qx-host build "examples/$name" --out "$out"
-  if [ -f "examples/$name/$name.toml" ]; then cp "examples/$name/$name.toml" "$out/"; fi
+  target/debug/qx-host build "$folder" --out "$out"
+  if [ -f "$folder/$name.toml" ]; then cp "$folder/$name.toml" "$out/"; fi
 done

@@ -141,9 +141,10 @@ impl fmt::Display for Judgement {
                 writeln!(f, "{kind}: and {} more", more + 1)?;
             }
         }
-        match self.is_good() {
-            true => write!(f, "nothing is wrong"),
-            false => write!(f, "{} findings", self.findings.len()),
+        if self.is_good() {
+            write!(f, "nothing is wrong")
+        } else {
+            write!(f, "{} findings", self.findings.len())
         }
     }
 }
@@ -151,8 +152,10 @@ impl fmt::Display for Judgement {
 /// Judges a history whose end is a moment at which everything was to be done.
 pub fn judge(entries: &[Entry]) -> Judgement {
     let index = Index::of(entries);
-    let mut judgement = Judgement::default();
-    judgement.seen = index.seen();
+    let mut judgement = Judgement {
+        findings: Vec::new(),
+        seen: index.seen(),
+    };
     producers(&index, &mut judgement);
     rows(&index, &mut judgement);
     ends(&index, &mut judgement);

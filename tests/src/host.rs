@@ -96,6 +96,18 @@ impl Host {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether a lease's holder is this process.
+    pub fn holds(&self, holder: &str) -> bool {
+        let id = self.id().to_string();
+        let mut words = holder.split(|c: char| !c.is_ascii_alphanumeric());
+        words.any(|word| word == id)
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

@@ -15,8 +15,12 @@
 pub mod account;
 pub mod checker;
 mod database;
+mod gather;
 pub mod history;
 mod host;
+pub mod load;
+pub mod proxy;
+pub mod soak;
 mod world;
 
 pub use database::Database;

@@ -77,6 +77,7 @@ impl<'a> Index<'a> {
         index
     }
 
+    /// What was asked for, and what is shown.
     fn add(&mut self, entry: &'a Entry) {
         match entry {
             Entry::Takes {
@@ -91,16 +92,15 @@ impl<'a> Index<'a> {
                 taker.ordered |= ordered;
                 taker.counts |= counts;
             }
-            Entry::Produced {
+            &Entry::Produced {
                 event,
-                name,
-                key,
+                ref name,
+                ref key,
                 n,
                 outcome,
             } => {
                 self.followed.insert(name);
-                self.by_producers.insert(*event);
-                let (event, n, outcome) = (*event, *n, *outcome);
+                self.by_producers.insert(event);
                 self.produced.push(Produced {
                     event,
                     name,
@@ -109,48 +109,54 @@ impl<'a> Index<'a> {
                     outcome,
                 });
             }
-            Entry::Row {
+            Entry::Shown { by, what, value } => {
+                let value = *value;
+                self.shown.push(Shown { by, what, value });
+            }
+            Entry::Row { .. }
+            | Entry::Handled { .. }
+            | Entry::Counted { .. }
+            | Entry::Held { .. }
+            | Entry::Dead { .. } => self.add_end(entry),
+            Entry::Note { text: _ } => {}
+        }
+    }
+
+    /// What came of it.
+    fn add_end(&mut self, entry: &'a Entry) {
+        match entry {
+            &Entry::Row {
                 event,
-                name,
+                ref name,
                 state,
                 cause,
             } => {
-                let (state, cause) = (*state, *cause);
                 let row = Row { name, state, cause };
-                self.rows.entry(*event).or_default().push(row);
+                self.rows.entry(event).or_default().push(row);
             }
             Entry::Handled { component, event } => {
                 *self.handled.entry((component, *event)).or_default() += 1;
             }
-            Entry::Dead {
-                component,
-                event: Some(event),
-            } => {
-                *self.dead.entry((component, *event)).or_default() += 1;
-            }
-            Entry::Dead {
-                component: _,
-                event: None,
-            } => self.dead_unread += 1,
-            Entry::Counted {
-                component,
+            Entry::Dead { component, event } => match event {
+                Some(event) => *self.dead.entry((component, *event)).or_default() += 1,
+                None => self.dead_unread += 1,
+            },
+            &Entry::Counted {
+                ref component,
                 event,
-                key,
+                ref key,
                 n,
                 nth,
                 after,
             } => {
-                let (event, n, nth, after) = (*event, *n, *nth, *after);
                 let counted = Counted {
                     event,
                     n,
                     nth,
                     after,
                 };
-                self.counted
-                    .entry((component, key))
-                    .or_default()
-                    .push(counted);
+                let lane = self.counted.entry((component, key)).or_default();
+                lane.push(counted);
             }
             Entry::Held {
                 component,
@@ -159,11 +165,10 @@ impl<'a> Index<'a> {
             } => {
                 self.held.insert((component, key), *nth);
             }
-            Entry::Shown { by, what, value } => {
-                let value = *value;
-                self.shown.push(Shown { by, what, value });
-            }
-            Entry::Note { text: _ } => {}
+            Entry::Takes { .. }
+            | Entry::Produced { .. }
+            | Entry::Shown { .. }
+            | Entry::Note { .. } => {}
         }
     }
 
