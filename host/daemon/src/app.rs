@@ -96,6 +96,7 @@ impl App {
             mediator: Arc::clone(&mediator),
             ledger: store.ledger(),
             settler,
+            leases: store.leases(),
             dead_letters: store.dead_letters(),
             clock: Arc::clone(&clock),
             witness: Arc::clone(&around.witness),

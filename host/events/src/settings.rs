@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::order::Order;
 use crate::retry::RetryPolicy;
 
 /// Settings of one component, from its `<name>.toml` over the host's defaults.
@@ -14,6 +15,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Events of this component that are worked on at once.
     pub concurrency: usize,
+    /// Whether events of one key follow each other.
+    pub order: Order,
     /// Where a component begins that has never run before.
     pub start: StartFrom,
     /// What the guest reads through `config`.
@@ -26,6 +29,7 @@ impl Default for Settings {
             retry: RetryPolicy::default(),
             limits: Limits::default(),
             concurrency: 16,
+            order: Order::None,
             start: StartFrom::Beginning,
             config: BTreeMap::new(),
         }

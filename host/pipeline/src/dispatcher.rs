@@ -8,7 +8,7 @@ mod turns;
 use std::sync::Arc;
 use std::time::Duration;
 
-use qx_events::ports::{Clock, DeadLetters, Ledger};
+use qx_events::ports::{Clock, DeadLetters, Fence, Leases, Ledger};
 use qx_events::{
     Component, ComponentName, DeadLetter, DeadReason, Envelope, ExportIndex, Fault, Resolution,
     TraceContext,
@@ -33,6 +33,8 @@ pub struct Services {
     pub ledger: Arc<dyn Ledger>,
     /// Commits.
     pub settler: Settler,
+    /// Who consumes alone what only one may.
+    pub leases: Arc<dyn Leases>,
     /// Keeps what failed.
     pub dead_letters: Arc<dyn DeadLetters>,
     /// Wall time.
@@ -74,6 +76,9 @@ pub enum Conclusion {
     },
     /// It is given up. No dead letter is written yet.
     Dead(DeadReason),
+    /// Another host has taken over what this one was doing: nothing is committed, and
+    /// nothing may be told to the stream.
+    Fenced,
     /// The host is stopping and something that was needed is not there.
     Stopped,
 }
@@ -84,6 +89,8 @@ pub(crate) enum Burial {
     Written,
     /// The database will never take it as it is. The message must stay.
     Refused,
+    /// Another host has taken over: it is not written.
+    Fenced,
     /// The host is stopping, and it is not written.
     Stopped,
 }
@@ -163,6 +170,7 @@ impl Dispatcher {
                 envelope: Arc::clone(envelope),
                 attempt: 1,
                 replayed: None,
+                fence: None,
             };
             if let Ok(conclusion) = self.attempt(&task).await {
                 return Some(conclusion);
@@ -175,17 +183,24 @@ impl Dispatcher {
         }
     }
 
-    /// Writes a dead letter, waiting for the database for as long as it takes.
-    pub(crate) async fn bury(&self, letter: &DeadLetter) -> Burial {
+    /// Writes a dead letter, waiting for the database for as long as it takes; while
+    /// the lease is held, if there must be one.
+    pub(crate) async fn bury(&self, letter: &DeadLetter, fence: Option<&Fence>) -> Burial {
         let component = &letter.component;
+        let letters = &self.services.dead_letters;
         let write = || async {
-            match self.services.dead_letters.bury(letter).await {
+            let written = match fence {
+                Some(fence) => letters.bury_fenced(letter, fence).await,
+                None => letters.bury(letter).await.map(|()| true),
+            };
+            match written {
                 Err(fault) if !fault.is_transient() => Ok(Err(fault)),
                 answer => answer.map(Ok),
             }
         };
         match self.insist(component, write).await {
-            Some(Ok(())) => {
+            Some(Ok(false)) => Burial::Fenced,
+            Some(Ok(true)) => {
                 self.services.witness.saw(&Sight::Buried {
                     component,
                     event_name: &letter.event_name,

@@ -125,7 +125,7 @@ impl Replay {
             }
             // Done: removed in the commit. Stopped: the request stays taken, and is handed
             // out again after a while.
-            Conclusion::Done { .. } | Conclusion::Stopped => {}
+            Conclusion::Done { .. } | Conclusion::Fenced | Conclusion::Stopped => {}
         }
     }
 
@@ -195,6 +195,7 @@ impl Replay {
                     .saturating_add(1)
                     .max(component.settings.retry.attempts_max),
                 replayed: Some(letter.id),
+                fence: None,
                 component,
             }),
             Resolution::UnknownVersion | Resolution::NotSubscribed => Err(DeadReason {

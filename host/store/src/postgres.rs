@@ -6,6 +6,7 @@
 
 mod connect;
 mod dead_letters;
+mod leases;
 mod ledger;
 mod locks;
 mod outbox;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use qx_events::NewEvent;
-use qx_events::ports::{Settled, Settlement};
+use qx_events::ports::{Fence, Settled, Settlement};
 use uuid::Uuid;
 
 /// One component has handled one event.
@@ -41,6 +41,35 @@ impl<'a> StateKey<'a> {
             key,
         }
     }
+}
+
+/// The leases that somebody has, of those that were asked for, with their tokens.
+#[derive(Debug, Default)]
+pub(crate) struct Held(HashMap<String, i64>);
+
+impl Held {
+    pub(crate) fn insert(&mut self, name: String, token: i64) {
+        self.0.insert(name, token);
+    }
+
+    /// Whether this token is the newest.
+    pub(crate) fn has(&self, fence: &Fence) -> bool {
+        self.0.get(&*fence.name) == Some(&fence.token)
+    }
+
+    /// Whether the settlement may be written.
+    pub(crate) fn covers(&self, settlement: &Settlement) -> bool {
+        settlement
+            .fence
+            .as_ref()
+            .is_none_or(|fence| self.has(fence))
+    }
+}
+
+/// The leases that a group needs, in the order in which they are locked.
+pub(crate) fn needed(group: &[Settlement]) -> BTreeSet<&str> {
+    let fences = group.iter().filter_map(|one| one.fence.as_ref());
+    fences.map(|fence| &*fence.name).collect()
 }
 
 /// The keys that a group reads or writes, in the order in which they are locked.
@@ -93,18 +122,21 @@ pub(crate) struct Plan<'a> {
 }
 
 /// Goes through the group in order. `fresh`: the marks that were not there
-/// before; `current`: the versions of the touched keys that exist.
+/// before; `current`: the versions of the touched keys that exist; `held`: the leases.
 pub(crate) fn plan<'a>(
     group: &'a [Settlement],
     mut fresh: HashSet<Mark<'a>>,
     current: &HashMap<StateKey<'a>, i64>,
+    held: &Held,
 ) -> Plan<'a> {
     let mut plan = Plan::default();
     for settlement in group {
         let mark = Mark::of(settlement);
         // Taken out: the same event a second time in this group is no longer
         // fresh, and shares the fate of the first.
-        let answer = if !fresh.remove(&mark) {
+        let answer = if !held.covers(settlement) {
+            Settled::Fenced
+        } else if !fresh.remove(&mark) {
             if plan.withdrawn.contains(&mark) {
                 Settled::Conflict
             } else {

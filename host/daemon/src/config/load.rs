@@ -220,6 +220,7 @@ fn defaults(reader: &Reader<'_>) -> Settings {
             ..Limits::default()
         },
         concurrency: size(reader.number(&keys::DEFAULTS_CONCURRENCY)),
+        order: qx_events::Order::None,
         start: start(reader.word(&keys::DEFAULTS_START).unwrap_or_default()),
         config: BTreeMap::new(),
     }

@@ -183,6 +183,7 @@ fn read_settings(reader: &Reader<'_>, host: &ComponentsConfig) -> Settings {
         retry,
         limits,
         concurrency: number(&keys::CONCURRENCY).map_or(base.concurrency, size),
+        order: base.order,
         start: reader.word_given(&keys::START).map_or(base.start, start),
         config: BTreeMap::new(),
     }

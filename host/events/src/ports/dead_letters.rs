@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::dead_letter::{DeadLetter, DeadReason, LetterFilter};
 use crate::digest::Digest;
 use crate::fault::Fault;
+use crate::ports::Fence;
 
 /// The table `qx_dead_letters`.
 #[async_trait]
@@ -13,6 +14,10 @@ pub trait DeadLetters: Send + Sync {
     /// Writes a letter. One with the same id is brought up to date instead: the
     /// message that leads here can come twice.
     async fn bury(&self, letter: &DeadLetter) -> Result<(), Fault>;
+
+    /// The same, while the lease is held. `false`: somebody took it, and nothing was
+    /// written. It cannot be taken while the letter is being written.
+    async fn bury_fenced(&self, letter: &DeadLetter, fence: &Fence) -> Result<bool, Fault>;
 
     /// The letters that are meant, newest first, at most `limit`.
     async fn list(&self, filter: &LetterFilter, limit: u32) -> Result<Vec<DeadLetter>, Fault>;

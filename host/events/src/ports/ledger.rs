@@ -9,6 +9,7 @@ use crate::digest::Digest;
 use crate::effects::Effects;
 use crate::fault::Fault;
 use crate::name::ComponentName;
+use crate::ports::Fence;
 
 /// What one delivery wants to commit.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub struct Settlement {
     pub effects: Effects,
     /// A dead letter that was handled at last: removed in the same commit.
     pub replayed: Option<Uuid>,
+    /// The lease that must still be held for it. `None`: none is needed.
+    pub fence: Option<Fence>,
 }
 
 /// What became of a settlement.
@@ -37,6 +40,9 @@ pub enum Settled {
     /// A key was changed since the call read it; nothing of this was written.
     /// Call the handler again.
     Conflict,
+    /// The lease that it needs was taken by somebody else; nothing of this was
+    /// written.
+    Fenced,
 }
 
 /// A value of a component's state.
@@ -68,7 +74,8 @@ pub trait Ledger: Send + Sync {
 
     /// Commits all of them in one transaction. The answer at index i belongs to
     /// settlement i. One that is a duplicate or in conflict (also with one earlier
-    /// in the group) is left out; the others are committed. On a fault nothing is
-    /// committed, or, if it is transient, perhaps everything.
+    /// in the group), or whose lease is lost, is left out; the others are committed.
+    /// A lease that is needed cannot be taken while the transaction lasts. On a fault
+    /// nothing is committed, or, if it is transient, perhaps everything.
     async fn settle(&self, group: &[Settlement]) -> Result<Vec<Settled>, Fault>;
 }

@@ -7,12 +7,14 @@
 
 mod dead_letters;
 mod handler;
+mod leases;
 mod ledger;
 mod outbox;
 mod stream;
 
 pub use dead_letters::DeadLetters;
 pub use handler::{Handler, Invocation, LogLevel, LogLine, StateReader};
+pub use leases::{Fence, HeldLease, Leases};
 pub use ledger::{Ledger, Settled, Settlement, StateValue};
 pub use outbox::{Lease, Outbox, OutboxStatus, PublishedRow};
 pub use stream::{

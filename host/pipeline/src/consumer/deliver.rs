@@ -123,7 +123,7 @@ impl Consumer {
                 let letter = letter_of(task, reason, message, self.dispatcher.services());
                 self.bury(letter).await
             }
-            Conclusion::Stopped => Reply::Silence,
+            Conclusion::Fenced | Conclusion::Stopped => Reply::Silence,
         }
     }
 
@@ -137,10 +137,10 @@ impl Consumer {
     }
 
     async fn bury(&self, letter: DeadLetter) -> Reply {
-        match self.dispatcher.bury(&letter).await {
+        match self.dispatcher.bury(&letter, None).await {
             Burial::Written => {}
             Burial::Refused => return Reply::Nak(UNBURIED_PAUSE),
-            Burial::Stopped => return Reply::Silence,
+            Burial::Fenced | Burial::Stopped => return Reply::Silence,
         }
         // CRASH WINDOW consumer-2: dead letter written, message not yet terminated. It
         // comes again, fails again, and brings the same letter up to date.
@@ -235,6 +235,7 @@ fn plan(
             envelope: Arc::clone(envelope),
             attempt: delivered.max(1),
             replayed: letter_before(component, envelope, delivered),
+            fence: None,
         }),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use qx_events::ports::{Invocation, Settled, Settlement};
+use qx_events::ports::{Fence, Invocation, Settled, Settlement};
 use qx_events::{
     Component, DeadReason, DeadReasonKind, Effects, Envelope, ExportIndex, Outcome, Verdict, decide,
 };
@@ -31,6 +31,8 @@ pub(crate) struct Task {
     pub(crate) attempt: u32,
     /// The dead letter that goes with the commit, if it is there.
     pub(crate) replayed: Option<Uuid>,
+    /// The lease that must still be held when it commits.
+    pub(crate) fence: Option<Fence>,
 }
 
 /// Another build came into service, or this one went out of it, before the
@@ -51,6 +53,7 @@ enum Committed {
     Duplicate,
     Overtaken,
     Refused(DeadReason),
+    Fenced,
     Stopped,
 }
 
@@ -164,6 +167,7 @@ impl Dispatcher {
             }
             Committed::Overtaken => None,
             Committed::Refused(reason) => Some(Conclusion::Dead(reason)),
+            Committed::Fenced => Some(Conclusion::Fenced),
             Committed::Stopped => Some(Conclusion::Stopped),
         }
     }
@@ -215,6 +219,7 @@ impl Dispatcher {
             tenant_id: task.envelope.tenant_id,
             effects,
             replayed: task.replayed,
+            fence: task.fence.clone(),
         };
         let mut backoff = Backoff::default();
         let mut unknown = false;
@@ -229,6 +234,7 @@ impl Dispatcher {
                     return Committed::Done;
                 }
                 Ok(Settled::Conflict) => return Committed::Overtaken,
+                Ok(Settled::Fenced) => return Committed::Fenced,
                 Err(fault) if fault.is_transient() => {
                     unknown = true;
                     if !self.hold(&task.component.name, &fault, &mut backoff).await {

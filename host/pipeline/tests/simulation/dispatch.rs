@@ -16,6 +16,7 @@ fn words(all: &[Dispatched]) -> Vec<(String, &'static str)> {
         Conclusion::Duplicate => "duplicate",
         Conclusion::Redeliver { .. } => "redeliver",
         Conclusion::Dead(_) => "dead",
+        Conclusion::Fenced => "fenced",
         Conclusion::Stopped => "stopped",
     };
     all.iter()

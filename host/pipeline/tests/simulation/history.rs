@@ -38,6 +38,11 @@ pub(crate) enum Effect {
     Released {
         token: i64,
     },
+    Taken {
+        lease: String,
+        holder: String,
+        token: i64,
+    },
     Polled,
     Stored {
         event: u128,
@@ -78,6 +83,10 @@ pub(crate) enum Effect {
         component: String,
         event: u128,
         build: u8,
+    },
+    Fenced {
+        component: String,
+        event: u128,
     },
     Conflict {
         component: String,

@@ -133,6 +133,7 @@ impl Host {
             mediator: Arc::clone(&mediator),
             ledger: Arc::new(db.clone()),
             settler,
+            leases: Arc::new(db.clone()),
             dead_letters: Arc::new(db.clone()),
             clock: Arc::new(VirtualClock(world.history.clone())),
             witness: Arc::new(Scribe(world.history.clone())),

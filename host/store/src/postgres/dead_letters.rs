@@ -1,14 +1,14 @@
 //! Dead letters on PostgreSQL.
 
 use async_trait::async_trait;
-use qx_events::ports::DeadLetters;
+use qx_events::ports::{DeadLetters, Fence};
 use qx_events::{DeadLetter, DeadReason, DeadReasonKind, Digest, Fault, LetterFilter};
 use sqlx::Row as _;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use uuid::Uuid;
 
-use super::{Postgres, Session};
+use super::{Postgres, Session, leases};
 use crate::columns::{LAST_ERROR_CHARS_MAX, fit};
 use crate::letter::{LetterColumns, StoredLetter, stub};
 
@@ -91,23 +91,11 @@ const RETRY_FAILED: &str = "
 #[async_trait]
 impl DeadLetters for Postgres {
     async fn bury(&self, letter: &DeadLetter) -> Result<(), Fault> {
-        let columns = LetterColumns::of(letter);
-        let buried = self.call("write a dead letter", async |session| {
-            bury(session, &columns).await
-        });
-        match buried.await {
-            // Some JSON that this crate thought fit and jsonb did not: a letter
-            // must be written, so its body is in `raw` alone.
-            Err(fault) if !fault.is_transient() => {
-                let payload = stub(&columns.raw);
-                let columns = LetterColumns { payload, ..columns };
-                self.call("write a dead letter", async |session| {
-                    bury(session, &columns).await
-                })
-                .await
-            }
-            other => other,
-        }
+        self.bury_within(letter, None).await.map(drop)
+    }
+
+    async fn bury_fenced(&self, letter: &DeadLetter, fence: &Fence) -> Result<bool, Fault> {
+        self.bury_within(letter, Some(fence)).await
     }
 
     async fn list(&self, filter: &LetterFilter, limit: u32) -> Result<Vec<DeadLetter>, Fault> {
@@ -166,6 +154,34 @@ impl DeadLetters for Postgres {
             Ok(count.cast_unsigned())
         })
         .await
+    }
+}
+
+impl Postgres {
+    async fn bury_within(&self, letter: &DeadLetter, fence: Option<&Fence>) -> Result<bool, Fault> {
+        const DOING: &str = "write a dead letter";
+        let write = async |session: &mut Session<'_>, columns: &LetterColumns| {
+            if let Some(fence) = fence
+                && !leases::lock(session, [&*fence.name]).await?.has(fence)
+            {
+                return Ok(false);
+            }
+            bury(session, columns).await?;
+            Ok(true)
+        };
+        let columns = LetterColumns::of(letter);
+        let buried = self.call(DOING, async |session| write(session, &columns).await);
+        match buried.await {
+            // Some JSON that this crate thought fit and jsonb did not: a letter
+            // must be written, so its body is in `raw` alone.
+            Err(fault) if !fault.is_transient() => {
+                let payload = stub(&columns.raw);
+                let columns = LetterColumns { payload, ..columns };
+                self.call(DOING, async |session| write(session, &columns).await)
+                    .await
+            }
+            other => other,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The ledger on PostgreSQL: a group of settlements in one transaction, with a
 //! statement for each kind of change and not for each settlement.
 //!
-//! Locks are taken in one order by everybody (marks, buckets of absent keys,
+//! Locks are taken in one order by everybody (leases, marks, buckets of absent keys,
 //! rows of present keys, each of them sorted), so two groups do not deadlock.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -12,9 +12,9 @@ use qx_events::{ComponentName, Fault};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::{Postgres, Session, locks};
+use super::{Postgres, Session, leases, locks};
 use crate::producer;
-use crate::settlement::{Mark, Plan, StateKey, Touched, plan, touched};
+use crate::settlement::{Held, Mark, Plan, StateKey, Touched, needed, plan, touched};
 
 const HANDLED: &str = "SELECT event_id FROM qx_inbox WHERE component = $1 AND event_id = ANY($2)";
 
@@ -107,9 +107,10 @@ impl Ledger for Postgres {
             return Ok(Vec::new());
         }
         self.call("settle", async |session| {
-            let fresh = set_marks(session, group).await?;
+            let held = leases::lock(session, needed(group)).await?;
+            let fresh = set_marks(session, group, &held).await?;
             let current = lock(session, &touched(group, &fresh)).await?;
-            let plan = plan(group, fresh, &current);
+            let plan = plan(group, fresh, &current, &held);
             write(session, &plan).await?;
             Ok(plan.answers)
         })
@@ -121,9 +122,10 @@ impl Ledger for Postgres {
 async fn set_marks<'g>(
     session: &mut Session<'_>,
     group: &'g [Settlement],
+    held: &Held,
 ) -> Result<HashSet<Mark<'g>>, sqlx::Error> {
     let mut wanted = BTreeMap::new();
-    for settlement in group {
+    for settlement in group.iter().filter(|one| held.covers(one)) {
         wanted
             .entry(Mark::of(settlement))
             .or_insert(settlement.digest.bytes().as_slice());

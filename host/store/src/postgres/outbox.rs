@@ -239,7 +239,7 @@ impl Outbox for Postgres {
 }
 
 /// A span for the database: what does not fit in 64 bits is for ever.
-fn millis(span: Duration) -> i64 {
+pub(super) fn millis(span: Duration) -> i64 {
     // 1,000 years: a timestamp minus this is still one.
     const FOREVER_MS: i64 = 31_556_952_000_000;
     i64::try_from(span.as_millis()).map_or(FOREVER_MS, |ms| ms.min(FOREVER_MS))

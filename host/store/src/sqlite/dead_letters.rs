@@ -1,14 +1,14 @@
 //! Dead letters on SQLite.
 
 use async_trait::async_trait;
-use qx_events::ports::DeadLetters;
+use qx_events::ports::{DeadLetters, Fence};
 use qx_events::{DeadLetter, DeadReason, DeadReasonKind, Digest, Fault, LetterFilter};
 use sqlx::Row as _;
 use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
-use super::{Sqlite, now};
+use super::{Sqlite, leases, now};
 use crate::columns::{LAST_ERROR_CHARS_MAX, fit, parse_time, parse_uuid, sqlite_time};
 use crate::letter::{LetterColumns, StoredLetter};
 
@@ -93,32 +93,11 @@ const RETRY_FAILED: &str = concat!(
 #[async_trait]
 impl DeadLetters for Sqlite {
     async fn bury(&self, letter: &DeadLetter) -> Result<(), Fault> {
-        let columns = LetterColumns::of(letter);
-        let text = |id: Option<Uuid>| id.map(|id| id.to_string());
-        self.file
-            .write("write a dead letter", async |conn| {
-                sqlx::query(BURY)
-                    .bind(columns.id.to_string())
-                    .bind(columns.component)
-                    .bind(columns.digest)
-                    .bind(columns.event_name)
-                    .bind(columns.event_version)
-                    .bind(text(columns.event_id))
-                    .bind(text(columns.correlation_id))
-                    .bind(text(columns.tenant_id))
-                    .bind(columns.subject)
-                    .bind(columns.headers)
-                    .bind(columns.payload)
-                    .bind(columns.raw)
-                    .bind(columns.delivered_count)
-                    .bind(columns.kind)
-                    .bind(columns.last_error)
-                    .bind(sqlite_time(columns.failed_at))
-                    .execute(conn)
-                    .await?;
-                Ok(())
-            })
-            .await
+        self.bury_within(letter, None).await.map(drop)
+    }
+
+    async fn bury_fenced(&self, letter: &DeadLetter, fence: &Fence) -> Result<bool, Fault> {
+        self.bury_within(letter, Some(fence)).await
     }
 
     async fn list(&self, filter: &LetterFilter, limit: u32) -> Result<Vec<DeadLetter>, Fault> {
@@ -195,6 +174,47 @@ impl DeadLetters for Sqlite {
             })
             .await
     }
+}
+
+impl Sqlite {
+    async fn bury_within(&self, letter: &DeadLetter, fence: Option<&Fence>) -> Result<bool, Fault> {
+        let columns = LetterColumns::of(letter);
+        self.file
+            .write("write a dead letter", async |conn| {
+                if let Some(fence) = fence
+                    && !leases::look(conn, [&*fence.name]).await?.has(fence)
+                {
+                    return Ok(false);
+                }
+                bury(conn, columns).await?;
+                Ok(true)
+            })
+            .await
+    }
+}
+
+async fn bury(conn: &mut SqliteConnection, columns: LetterColumns) -> Result<(), sqlx::Error> {
+    let text = |id: Option<Uuid>| id.map(|id| id.to_string());
+    sqlx::query(BURY)
+        .bind(columns.id.to_string())
+        .bind(columns.component)
+        .bind(columns.digest)
+        .bind(columns.event_name)
+        .bind(columns.event_version)
+        .bind(text(columns.event_id))
+        .bind(text(columns.correlation_id))
+        .bind(text(columns.tenant_id))
+        .bind(columns.subject)
+        .bind(columns.headers)
+        .bind(columns.payload)
+        .bind(columns.raw)
+        .bind(columns.delivered_count)
+        .bind(columns.kind)
+        .bind(columns.last_error)
+        .bind(sqlite_time(columns.failed_at))
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 fn meant<'q>(

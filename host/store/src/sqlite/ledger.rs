@@ -10,9 +10,9 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
-use super::Sqlite;
+use super::{Sqlite, leases};
 use crate::producer;
-use crate::settlement::{Mark, Plan, StateKey, plan, touched};
+use crate::settlement::{Held, Mark, Plan, StateKey, needed, plan, touched};
 
 const HANDLED: &str = "SELECT count(*) FROM qx_inbox WHERE component = ?1 AND event_id = ?2";
 
@@ -89,14 +89,15 @@ impl Ledger for Sqlite {
         }
         self.file
             .write("settle", async |conn| {
-                let fresh = set_marks(conn, group).await?;
+                let held = leases::look(conn, needed(group)).await?;
+                let fresh = set_marks(conn, group, &held).await?;
                 let mut current = HashMap::new();
                 for key in touched(group, &fresh).keys {
                     if let Some(version) = version(conn, &key).await? {
                         current.insert(key, version);
                     }
                 }
-                let plan = plan(group, fresh, &current);
+                let plan = plan(group, fresh, &current, &held);
                 write(conn, &plan).await?;
                 Ok(plan.answers)
             })
@@ -108,9 +109,10 @@ impl Ledger for Sqlite {
 async fn set_marks<'g>(
     conn: &mut SqliteConnection,
     group: &'g [Settlement],
+    held: &Held,
 ) -> Result<HashSet<Mark<'g>>, sqlx::Error> {
     let mut fresh = HashSet::new();
-    for settlement in group {
+    for settlement in group.iter().filter(|one| held.covers(one)) {
         let mark = Mark::of(settlement);
         let query = sqlx::query(MARK)
             .bind(mark.component)

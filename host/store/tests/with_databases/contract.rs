@@ -1,7 +1,8 @@
-//! The contracts of outbox, ledger and dead letters, kept by each adapter: the
+//! The contracts of outbox, ledger, leases and dead letters, kept by each adapter: the
 //! same promises on SQLite, on PostgreSQL, and on PostgreSQL as behind a pooler.
 
 mod dead_letters;
+mod leases;
 mod ledger;
 mod lost;
 mod outbox;
@@ -63,6 +64,14 @@ contract! {
     races::the_same_event_by_many_at_once_commits_once,
     races::a_lease_goes_to_one_of_many,
     races::a_call_that_is_given_up_leaves_nothing_locked,
+    leases::a_lease_is_one_holders_until_its_term_ends,
+    leases::a_holder_that_takes_its_lease_again_fences_its_former_self_off,
+    leases::a_lease_given_back_can_be_taken_at_once,
+    leases::leases_are_listed_with_their_holders,
+    leases::what_was_fenced_off_commits_nothing_and_its_group_goes_through,
+    leases::an_expired_lease_that_nobody_took_still_commits,
+    leases::a_letter_of_who_was_fenced_off_is_not_written,
+    leases::a_lease_is_not_taken_while_what_needs_it_is_being_written,
     dead_letters::a_letter_comes_back_as_it_was_written,
     dead_letters::any_bytes_at_all_can_be_a_letter,
     dead_letters::a_letter_written_twice_is_one_letter_brought_up_to_date,

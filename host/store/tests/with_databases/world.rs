@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use qx_events::ports::{DeadLetters, Lease, Ledger, Outbox, PublishedRow, Settlement, StoredAt};
+use qx_events::ports::{
+    DeadLetters, Lease, Leases, Ledger, Outbox, PublishedRow, Settlement, StoredAt,
+};
 use qx_events::{
     ComponentName, DeadLetter, DeadReason, DeadReasonKind, Digest, Effects, EventName, NewEvent,
     StateRead, StateWrite,
@@ -19,6 +21,7 @@ pub(crate) struct World {
     pub(crate) outbox: Arc<dyn Outbox>,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) letters: Arc<dyn DeadLetters>,
+    pub(crate) leases: Arc<dyn Leases>,
     _here: Place,
 }
 
@@ -54,12 +57,14 @@ impl World {
             .unwrap();
         store.migrate().await.unwrap();
         let (outbox, ledger, letters) = (store.outbox(), store.ledger(), store.dead_letters());
+        let leases = store.leases();
         Self {
             store,
             url,
             outbox,
             ledger,
             letters,
+            leases,
             _here: here,
         }
     }
@@ -168,6 +173,7 @@ pub(crate) fn settlement(component: &str) -> Settlement {
         tenant_id: None,
         effects: Effects::default(),
         replayed: None,
+        fence: None,
     }
 }
 

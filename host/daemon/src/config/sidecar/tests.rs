@@ -67,6 +67,7 @@ currency = "EUR"
             value_bytes: 9 << 10,
         },
         concurrency: 3,
+        order: qx_events::Order::None,
         start: qx_events::StartFrom::Now,
         config: BTreeMap::from([("currency".to_owned(), "EUR".to_owned())]),
     };

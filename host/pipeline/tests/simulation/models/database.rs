@@ -48,6 +48,8 @@ pub(crate) struct Tables {
     pub(crate) last_seq: i64,
     pub(crate) term: Option<Term>,
     pub(crate) last_token: i64,
+    /// The leases but for the relay's, by name.
+    pub(crate) leases: BTreeMap<String, Term>,
     /// How often somebody asked for it.
     pub(crate) lease_requests: u32,
     pub(crate) inbox: HashMap<(ComponentName, Uuid), Digest>,

@@ -72,6 +72,10 @@ impl Database {
     fn settle_one(&self, tables: &mut Tables, one: &Settlement) -> Settled {
         let component = one.component.to_string();
         let event = one.event_id.as_u128();
+        if one.fence.as_ref().is_some_and(|fence| !tables.has(fence)) {
+            self.history.push(Effect::Fenced { component, event });
+            return Settled::Fenced;
+        }
         let mark = (one.component.clone(), one.event_id);
         if tables.inbox.contains_key(&mark) {
             return Settled::Duplicate;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use qx_events::ports::DeadLetters;
+use qx_events::ports::{DeadLetters, Fence};
 use qx_events::{DeadLetter, DeadReason, Digest, Fault, LetterFilter};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -28,12 +28,14 @@ fn is_meant(filter: &LetterFilter, letter: &DeadLetter) -> bool {
         && filter.kind.is_none_or(|own| own == letter.reason.kind)
 }
 
-#[async_trait]
-impl DeadLetters for Database {
-    async fn bury(&self, letter: &DeadLetter) -> Result<(), Fault> {
+impl Database {
+    async fn bury_within(&self, letter: &DeadLetter, fence: Option<&Fence>) -> Result<bool, Fault> {
         self.door.enter("write a dead letter").await?;
         {
             let mut tables = self.tables();
+            if fence.is_some_and(|fence| !tables.has(fence)) {
+                return Ok(false);
+            }
             if letter
                 .event_id
                 .is_some_and(|id| tables.unburiable.contains(&id))
@@ -53,7 +55,19 @@ impl DeadLetters for Database {
             kind: letter.reason.kind,
             attempts: letter.attempts,
         });
-        self.door.leave("write a dead letter").await
+        self.door.leave("write a dead letter").await?;
+        Ok(true)
+    }
+}
+
+#[async_trait]
+impl DeadLetters for Database {
+    async fn bury(&self, letter: &DeadLetter) -> Result<(), Fault> {
+        self.bury_within(letter, None).await.map(drop)
+    }
+
+    async fn bury_fenced(&self, letter: &DeadLetter, fence: &Fence) -> Result<bool, Fault> {
+        self.bury_within(letter, Some(fence)).await
     }
 
     async fn list(&self, filter: &LetterFilter, limit: u32) -> Result<Vec<DeadLetter>, Fault> {

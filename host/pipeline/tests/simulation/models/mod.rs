@@ -4,6 +4,7 @@ pub(crate) mod broker;
 pub(crate) mod database;
 pub(crate) mod durable;
 pub(crate) mod handler;
+pub(crate) mod leases;
 pub(crate) mod ledger;
 pub(crate) mod letters;
 pub(crate) mod outbox;
