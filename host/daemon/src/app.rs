@@ -12,6 +12,7 @@ use qx_pipeline::witness::Blind;
 use qx_pipeline::{
     Dispatcher, Mediator, Relay, RelayConfig, Replay, Services, Settler, Witness, settler,
 };
+use qx_sandbox::LogSink;
 use tokio::sync::Notify;
 
 use crate::admin::Admin;
@@ -21,7 +22,7 @@ use crate::config::{Config, StreamKind};
 use crate::fleet::Fleet;
 use crate::open::{self, Opened, StartError};
 use crate::supervise::{Drained, Supervisor, Task};
-use crate::telemetry::{Sampled, Sampler};
+use crate::telemetry::{LimitsHit, Sampled, Sampler};
 use housekeeping::{Housekeeping, Retention};
 pub use observe::Observer;
 pub use roles::Roles;
@@ -89,7 +90,9 @@ impl App {
         } else {
             None
         };
-        let sandbox = Arc::new(open::sandbox(&config, &clock)?);
+        let limits = around.metrics.clone();
+        let limits = limits.map(|metrics| LimitsHit::new(metrics) as Arc<dyn LogSink>);
+        let sandbox = Arc::new(open::sandbox(&config, &clock, limits)?);
         let mediator = Arc::new(Mediator::default());
         let (settler, commits) = Settler::new(store.ledger());
         let dispatcher = Arc::new(Dispatcher::new(Services {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use qx_broker::Broker;
 use qx_events::ports::{Clock, Publisher, Stream};
-use qx_sandbox::{Sandbox, SandboxConfig};
+use qx_sandbox::{LogSink, Sandbox, SandboxConfig};
 use qx_store::{EmbeddedStream, Store, StoreConfig};
 
 use crate::config::{
@@ -203,8 +203,13 @@ pub async fn stream(config: &Config) -> Result<Opened, StartError> {
     }
 }
 
-/// The sandbox, and the folder it loads from.
-pub fn sandbox(config: &Config, clock: &Arc<dyn Clock>) -> Result<Sandbox, StartError> {
+/// The sandbox, and the folder it loads from. `log_sink` is told of the limits that
+/// calls hit.
+pub fn sandbox(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    log_sink: Option<Arc<dyn LogSink>>,
+) -> Result<Sandbox, StartError> {
     let dir = &config.components.dir;
     // Made only where nothing is: of a file in its place the reading says more.
     let made = if dir.exists() {
@@ -221,6 +226,9 @@ pub fn sandbox(config: &Config, clock: &Arc<dyn Clock>) -> Result<Sandbox, Start
         cache_dir: Some(config.components.cache_dir.clone()),
         // A call waits for an instance: as many as calls that may run at once.
         instances_max: u32::try_from(config.consumer.in_flight_max).unwrap_or(u32::MAX),
+        component_bytes_max: usize::try_from(config.components.component_bytes_max)
+            .unwrap_or(usize::MAX),
+        log_sink,
         ..SandboxConfig::new(Arc::clone(clock))
     })
     .map_err(StartError::Sandbox)

@@ -43,20 +43,52 @@ pub enum Breach {
     Trap,
     /// It ran past its deadline.
     Deadline,
+    /// It used more processor time than its budget.
+    Cpu,
     /// It asked for more memory than its budget.
     Memory,
-    /// It asked the host for more than its budget of calls, bytes or events.
+    /// It asked for larger tables than an instance has.
+    Tables,
+    /// Its calls were nested deeper than the stack holds.
+    Stack,
+    /// It called the host more often than its budget allows.
     HostCalls,
+    /// It handed the host, or asked of it, more bytes than its budget.
+    HostData,
+    /// It had more handles open than an instance may have.
+    Handles,
+    /// It asked for more random bytes than a call gets.
+    Random,
 }
 
 impl Breach {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Trap,
+        Self::Deadline,
+        Self::Cpu,
+        Self::Memory,
+        Self::Tables,
+        Self::Stack,
+        Self::HostCalls,
+        Self::HostData,
+        Self::Handles,
+        Self::Random,
+    ];
+
     /// The word for it in metrics and dead letters.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Trap => "trap",
             Self::Deadline => "deadline",
+            Self::Cpu => "cpu",
             Self::Memory => "memory",
+            Self::Tables => "tables",
+            Self::Stack => "stack",
             Self::HostCalls => "host_calls",
+            Self::HostData => "host_data",
+            Self::Handles => "handles",
+            Self::Random => "random",
         }
     }
 }

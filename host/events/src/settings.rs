@@ -51,6 +51,8 @@ pub enum StartFrom {
 pub struct Limits {
     /// Wall time of one call, host calls included.
     pub timeout: Duration,
+    /// Processor time of one call: what waits uses none.
+    pub cpu: Duration,
     /// Linear memory of one instance, in bytes.
     pub memory_bytes: usize,
     /// Calls of any import in one call of the handler.
@@ -59,6 +61,8 @@ pub struct Limits {
     pub log_lines: u32,
     /// Bytes of one line of log; the rest is cut.
     pub log_line_bytes: usize,
+    /// Bytes of all lines of one call; lines over it are dropped and counted.
+    pub log_bytes: usize,
     /// Events emitted in one call.
     pub emitted_events: u32,
     /// Bytes of one emitted payload, and of one value of state.
@@ -69,10 +73,12 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(5),
+            cpu: Duration::from_secs(2),
             memory_bytes: 64 << 20,
             host_calls: 10_000,
             log_lines: 100,
             log_line_bytes: 4 << 10,
+            log_bytes: 64 << 10,
             emitted_events: 100,
             value_bytes: 256 << 10,
         }

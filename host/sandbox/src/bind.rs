@@ -15,7 +15,7 @@ use crate::signature;
 const CONVENTION_PREFIX: &str = "on-";
 
 /// Most bindings of one component: each becomes a filter of its consumer.
-const BINDINGS_MAX: usize = 1_000;
+pub(crate) const BINDINGS_MAX: usize = 1_000;
 
 /// Exports shown in an error: a component may have any number.
 const EXPORTS_SHOWN_MAX: usize = 20;

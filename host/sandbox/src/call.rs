@@ -6,14 +6,15 @@
 //! budget; it cannot fail the host.
 
 pub(crate) mod context;
+mod cpu;
 mod emit;
 mod json;
 mod log;
-mod memory;
+pub(crate) mod memory;
 mod outcome;
-mod state;
+pub(crate) mod state;
 mod text;
-mod wasi;
+pub(crate) mod wasi;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,27 +24,26 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use qx_events::ports::{Handler, Invocation, LogLevel};
-use qx_events::{Envelope, ExportIndex, Outcome, TraceContext};
+use qx_events::{Breach, Envelope, ExportIndex, Outcome, TraceContext};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 use wasmtime::{Store, UpdateDeadline};
 
-use crate::call::context::{Context, Shared};
+use crate::call::context::{Context, Shared, Stop};
+use crate::call::cpu::CpuMeter;
 use crate::call::log::GuestLog;
 use crate::call::outcome::{Ended, outcome};
+use crate::call::wasi::HANDLES_MAX;
 use crate::contract::{self, Event, Failure};
 use crate::log_sink::{CallId, LogSink};
 
 /// Ticks of the epoch after which a running guest lets others run: every one.
 const TICKS_PER_TURN: u64 = 1;
 
-/// Handles that the component model itself keeps for one call.
-const COMPONENT_HANDLES_MAX: usize = 1_000;
-
 /// What a guest may hand over in one host call, in values of the largest size:
 /// room for a value and the names around it, and for a line that will be cut.
-const HOST_CALL_VALUES: usize = 4;
+pub(crate) const HOST_CALL_VALUES: usize = 4;
 
 /// A component that is loaded and linked.
 pub(crate) struct ComponentHandler {
@@ -70,14 +70,22 @@ impl Handler for ComponentHandler {
             attempt: invocation.attempt,
         };
         let log = Arc::new(GuestLog::new(call, self.log_sink.clone(), limits));
-        let run = unpanicked(self.run(export, invocation, Arc::clone(&log)));
+        let cpu = Arc::new(CpuMeter::default());
+        let run = self.run(export, invocation, (Arc::clone(&log), Arc::clone(&cpu)));
+        let run = unpanicked(cpu.measured(run));
         let ended = match tokio::time::timeout(limits.timeout, run).await {
             Ok(Ok(ended)) => ended,
             Ok(Err(panic)) => Ended::Panicked(panic),
             Err(_elapsed) => Ended::Deadline(limits.timeout),
         };
         log.finish();
-        outcome(ended, log.last_words())
+        let outcome = outcome(ended, log.last_words());
+        if let Outcome::Failed { breach, .. } = &outcome
+            && *breach != Breach::Trap
+        {
+            log.hit(breach.as_str());
+        }
+        outcome
     }
 }
 
@@ -86,11 +94,11 @@ impl ComponentHandler {
         &self,
         export: &ComponentExportIndex,
         invocation: Invocation,
-        log: Arc<GuestLog>,
+        (log, cpu): (Arc<GuestLog>, Arc<CpuMeter>),
     ) -> Ended {
         let envelope = Arc::clone(&invocation.envelope);
         let (attempt, trace) = (invocation.attempt, invocation.trace.clone());
-        let mut store = self.store(invocation, log);
+        let mut store = self.store(invocation, log, cpu);
         let ids = Ids::of(&envelope);
         let mut event = ids.event(&envelope, attempt);
         event.traceparent = trace.as_ref().map(TraceContext::traceparent);
@@ -102,17 +110,28 @@ impl ComponentHandler {
         }
     }
 
-    fn store(&self, invocation: Invocation, log: Arc<GuestLog>) -> Store<Context> {
+    fn store(
+        &self,
+        invocation: Invocation,
+        log: Arc<GuestLog>,
+        cpu: Arc<CpuMeter>,
+    ) -> Store<Context> {
         let context = Context::new(Arc::clone(&self.shared), invocation, log);
         let value_bytes = self.shared.settings.limits.value_bytes;
         let mut store = Store::new(self.pre.engine(), context);
         store.limiter(|context| &mut context.memory);
         store.set_hostcall_fuel(HOST_CALL_VALUES.saturating_mul(value_bytes));
-        store.set_max_component_handles(COMPONENT_HANDLES_MAX);
+        store.set_max_component_handles(HANDLES_MAX);
         store.set_epoch_deadline(TICKS_PER_TURN);
-        // Reads the store's data and nothing else. The runtime's own yield lets
+        let max = self.shared.settings.limits.cpu;
+        // Touches the store's data and nothing else. The runtime's own yield lets
         // timers and sockets of the process have their turn as well.
-        store.epoch_deadline_callback(|store| {
+        store.epoch_deadline_callback(move |mut store| {
+            if cpu.used() > max {
+                let max = max.as_millis();
+                let what = format!("used more than {max} ms of processor time (limits.cpu_ms)");
+                return Err(store.data_mut().end(Stop::Limit(Breach::Cpu, what)));
+            }
             if store.data().is_stopped() {
                 return Ok(UpdateDeadline::Interrupt);
             }

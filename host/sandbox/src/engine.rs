@@ -17,7 +17,7 @@ use crate::error::SandboxError;
 const TICK: Duration = Duration::from_millis(10);
 
 /// Stack of a guest. Interpreters compiled to WebAssembly stay below it.
-const GUEST_STACK_BYTES: usize = 512 << 10;
+pub(crate) const GUEST_STACK_BYTES: usize = 512 << 10;
 
 /// Stack of a call: the guest's, and the rest for host functions, which are
 /// shallow. An overflow there would end the process.
@@ -53,8 +53,8 @@ const KEEP_RESIDENT_BYTES: usize = 64 << 10;
 const KEEP_RESIDENT_TABLE_BYTES: usize = 64 << 10;
 
 /// One of the counts above, as the store's limiter wants it.
-pub(crate) fn count(each: u32) -> usize {
-    usize::try_from(each).unwrap_or(usize::MAX)
+pub(crate) const fn count(each: u32) -> usize {
+    each as usize
 }
 
 /// Builds the engine. Falls back to memory on demand, which is slower, when the

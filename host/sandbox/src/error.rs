@@ -65,6 +65,20 @@ pub enum LoadError {
         "the component is not valid here (threads, garbage collection, exceptions and async are left out): build it again with a current toolchain"
     )]
     Invalid(#[source] wasmtime::Error),
+    /// It is made of more parts than an instance may have.
+    #[error(
+        "the component needs more than the host gives any instance, see docs/limits.md: {what}"
+    )]
+    TooComplex {
+        /// Of what, and the limit.
+        what: String,
+    },
+    /// It imports and exports more than anybody writes.
+    #[error("the component imports and exports more than {max} names: see docs/limits.md")]
+    TooManyNames {
+        /// The limit.
+        max: usize,
+    },
     /// The bytes cannot be read as a component.
     #[error("the file is damaged: build it again")]
     Damaged(#[source] wasmparser::Error),

@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod imports;
 mod inspect;
+mod limits;
 mod log_sink;
 mod manifest;
 mod routes_section;
@@ -23,6 +24,7 @@ mod surface;
 mod tests;
 
 pub use error::{LoadError, SandboxError};
+pub use limits::{FIXED, FixedLimit};
 pub use log_sink::{CallId, LogSink};
 pub use manifest::{Capability, Grants, Manifest, ManifestRoute};
 pub use sandbox::{Loaded, Sandbox, SandboxConfig};

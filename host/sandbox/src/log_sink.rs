@@ -24,10 +24,17 @@ impl fmt::Display for CallId {
     }
 }
 
-/// Sees every line that a guest logged, within its limits, as it is logged.
+/// Sees what a call does beside its outcome: every line that the guest logged,
+/// within its limits, as it is logged; and every limit that it hit.
 ///
 /// Called on the thread that runs the guest: what takes long here delays others.
 pub trait LogSink: Send + Sync {
     /// One line.
     fn line(&self, call: &CallId, line: &LogLine);
+
+    /// A limit that the call hit, by its word in `docs/limits.md`; once for each
+    /// call. Not every one ends the call.
+    fn limit(&self, call: &CallId, limit: &'static str) {
+        let _ = (call, limit);
+    }
 }

@@ -243,13 +243,30 @@ impl Inner {
         if let Some(component) = kept.and_then(|cache| cache.get(&self.engine, digest)) {
             return Ok(component);
         }
-        let component = Component::from_binary(&self.engine, bytes).map_err(LoadError::Invalid)?;
+        let component = Component::from_binary(&self.engine, bytes).map_err(refused)?;
         if let Some(Err(error)) = kept.map(|cache| cache.put(&component, digest)) {
             tracing::warn!(%error, %digest, "cannot keep the compiled component");
         }
         Ok(component)
     }
 }
+
+/// What the engine says against a component: that it is not valid, or too large for
+/// the pool of instances.
+fn refused(error: wasmtime::Error) -> LoadError {
+    let cause = error.root_cause().to_string();
+    if OVER_THE_POOL.iter().any(|text| cause.contains(text)) {
+        return LoadError::TooComplex { what: cause };
+    }
+    LoadError::Invalid(error)
+}
+
+/// What the engine says of a component that no slot of the pool can hold.
+const OVER_THE_POOL: [&str; 3] = [
+    "pooling allocator",
+    "which exceeds the ",
+    "exceeds the per-instance limit",
+];
 
 /// A handler that no event reaches is no error, and seldom meant.
 fn warn_of_unbound(component: &ComponentName, exports: &[String], bindings: &[Binding]) {

@@ -12,10 +12,14 @@ use crate::error::LoadError;
 const ROUTES_SECTION: &str = "qx:routes";
 
 /// Most bytes of routes in one component: some 1,000 records.
-const ROUTES_BYTES_MAX: usize = 64 << 10;
+pub(crate) const ROUTES_BYTES_MAX: usize = 64 << 10;
 
 /// Deepest nesting of components and modules. Toolchains stay below 5.
-const NESTING_MAX: usize = 32;
+pub(crate) const NESTING_MAX: usize = 32;
+
+/// Most imports and exports of one component, counted together: toolchains stay
+/// below 100.
+pub(crate) const NAMES_MAX: usize = 1_000;
 
 /// Bytes shown of a file that is no component.
 const BEGINNING_BYTES: usize = 24;
@@ -54,6 +58,9 @@ impl Surface {
         for payload in Parser::new(0).parse_all(bytes) {
             let payload = payload.map_err(|error| damaged(error, bytes.len()))?;
             surface.take(&payload, depth, bytes.len())?;
+            if surface.imports.len() + surface.exports.len() > NAMES_MAX {
+                return Err(LoadError::TooManyNames { max: NAMES_MAX });
+            }
             depth = depth_after(&payload, depth)?;
         }
         Ok(surface)
@@ -212,6 +219,14 @@ mod tests {
             "x".repeat(ROUTES_BYTES_MAX + 1)
         );
         assert!(matches!(read(&long), Err(LoadError::Routes { .. })));
+    }
+
+    #[test]
+    fn names_have_a_bound() {
+        let one = |n| format!("(import \"a:b/c{n}\" (instance))");
+        let many = (0..=NAMES_MAX).map(one).collect::<Vec<_>>().concat();
+        let refused = read(&format!("(component {many})")).unwrap_err();
+        assert!(refused.to_string().contains("1000"), "{refused}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod caching;
 mod calls;
 mod guests;
+mod hostile;
 mod limits;
 mod loading;
 mod wasi;

@@ -28,6 +28,8 @@ pub(super) mod bounds {
     const DAY_MS: u64 = 24 * HOUR_MS;
     /// A handler that needs more than ten minutes is a batch, not a reaction.
     const TIMEOUT_MS_MAX: u64 = 600_000;
+    /// More text than this of one call nobody reads.
+    const LOG_KB_MAX: u64 = 4_096;
     /// All that 32-bit memory can address.
     const MEMORY_MB_MAX: u64 = 4_096;
     /// Instances of one component in one process, each with its memory.
@@ -50,6 +52,9 @@ pub(super) mod bounds {
     pub(in super::super) const fn timeout(section: &'static str) -> Key {
         number(section, "timeout_ms", 1, TIMEOUT_MS_MAX, "milliseconds")
     }
+    pub(in super::super) const fn cpu(section: &'static str) -> Key {
+        number(section, "cpu_ms", 1, TIMEOUT_MS_MAX, "milliseconds")
+    }
     pub(in super::super) const fn memory(section: &'static str) -> Key {
         number(section, "memory_mb", 1, MEMORY_MB_MAX, "MiB")
     }
@@ -61,6 +66,9 @@ pub(super) mod bounds {
     }
     pub(in super::super) const fn log_lines(section: &'static str) -> Key {
         number(section, "log_lines", 0, COLLECTED_MAX, "lines")
+    }
+    pub(in super::super) const fn log_kb(section: &'static str) -> Key {
+        number(section, "log_kb", 1, LOG_KB_MAX, "KiB")
     }
     pub(in super::super) const fn emitted(section: &'static str) -> Key {
         number(section, "emitted_events", 0, COLLECTED_MAX, "events")
@@ -161,6 +169,9 @@ keys! {
     DEFAULTS_TIMEOUT = bounds::timeout("defaults")
         .default("5000")
         .doc("Wall time of one call, host calls included.");
+    DEFAULTS_CPU = bounds::cpu("defaults")
+        .default("2000")
+        .doc("Processor time of one call: what waits uses none.");
     DEFAULTS_MEMORY = bounds::memory("defaults")
         .default("64")
         .doc("Memory of one instance.");
@@ -176,6 +187,9 @@ keys! {
     DEFAULTS_LOG_LINES = bounds::log_lines("defaults")
         .default("100")
         .doc("Lines of log in one call; more are dropped and counted.");
+    DEFAULTS_LOG_KB = bounds::log_kb("defaults")
+        .default("64")
+        .doc("All lines of log of one call; more are dropped and counted.");
     DEFAULTS_EMITTED = bounds::emitted("defaults")
         .default("100")
         .doc("Events emitted in one call.");

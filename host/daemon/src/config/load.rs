@@ -212,9 +212,11 @@ fn defaults(reader: &Reader<'_>) -> Settings {
         retry,
         limits: Limits {
             timeout: millis(reader, &keys::DEFAULTS_TIMEOUT),
+            cpu: millis(reader, &keys::DEFAULTS_CPU),
             memory_bytes: size(reader.number(&keys::DEFAULTS_MEMORY)) << 20,
             host_calls: count(reader.number(&keys::DEFAULTS_HOST_CALLS)),
             log_lines: count(reader.number(&keys::DEFAULTS_LOG_LINES)),
+            log_bytes: size(reader.number(&keys::DEFAULTS_LOG_KB)) << 10,
             emitted_events: count(reader.number(&keys::DEFAULTS_EMITTED)),
             value_bytes: size(reader.number(&keys::DEFAULTS_VALUE)) << 10,
             ..Limits::default()

@@ -11,6 +11,7 @@ mod fault;
 mod key;
 mod keys;
 mod layers;
+mod limits;
 mod load;
 mod model;
 mod nats;
@@ -21,6 +22,7 @@ mod sidecar;
 
 pub use database::DatabaseUrl;
 pub use fault::{ConfigFault, ConfigFaults, Place};
+pub use limits::table as limits_table;
 pub use model::{
     AdminConfig, ComponentsConfig, Config, ConsumerConfig, DatabaseConfig, EmbeddedConfig,
     LogFormat, ProcessParent, RelayConfig, StreamConfig, StreamKind, TelemetryConfig,

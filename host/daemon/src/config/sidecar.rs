@@ -172,10 +172,12 @@ fn read_settings(reader: &Reader<'_>, host: &ComponentsConfig) -> Settings {
     let limits = &base.limits;
     let limits = Limits {
         timeout: millis(&keys::TIMEOUT).unwrap_or(limits.timeout),
+        cpu: millis(&keys::CPU).unwrap_or(limits.cpu),
         memory_bytes: number(&keys::MEMORY).map_or(limits.memory_bytes, |mb| size(mb) << 20),
         host_calls: number(&keys::HOST_CALLS).map_or(limits.host_calls, count),
         log_lines: number(&keys::LOG_LINES).map_or(limits.log_lines, count),
         log_line_bytes: limits.log_line_bytes,
+        log_bytes: number(&keys::LOG_KB).map_or(limits.log_bytes, |kb| size(kb) << 10),
         emitted_events: number(&keys::EMITTED).map_or(limits.emitted_events, count),
         value_bytes: number(&keys::VALUE).map_or(limits.value_bytes, |kb| size(kb) << 10),
     };

@@ -7,6 +7,7 @@
 mod all;
 mod calm;
 mod console;
+mod limits;
 mod logged;
 mod logs;
 mod metered;
@@ -21,6 +22,7 @@ mod visible;
 
 pub use all::All;
 pub use console::{Console, Palette};
+pub use limits::LimitsHit;
 pub use logged::Logged;
 pub use metered::Metered;
 pub use metrics::Metrics;

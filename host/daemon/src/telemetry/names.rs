@@ -93,7 +93,9 @@ metrics! {
         "Times that something the component needs did not answer, repeats included.";
 
     ATTEMPTS = Kind::Counter, "qx_attempts_total", "attempts", ["component", "outcome"],
-        "Attempts by outcome: `done`; `retry`, `trap`, `deadline`, `memory` or `host_calls` when the event comes again; `rejected`, `exhausted` (the last attempt failed) or `unsettleable` when it became a dead letter.";
+        "Attempts by outcome: `done`; `retry`, `trap` or the word of a limit (docs/limits.md) when the event comes again; `rejected`, `exhausted` (the last attempt failed) or `unsettleable` when it became a dead letter.";
+    LIMITS = Kind::Counter, "qx_limits_hit_total", "times", ["component", "limit"],
+        "Limits that calls hit, by the word in docs/limits.md; once for each call. Not every one ends the call.";
     ATTEMPT = Kind::Histogram(SECONDS), "qx_attempt_duration_seconds", "seconds", ["component"],
         "One attempt, from the call to the commit; those that became dead letters are not in it.";
     DUPLICATES = Kind::Counter, "qx_duplicates_total", "deliveries", ["component"],
@@ -172,7 +174,15 @@ mod tests {
             );
             for label in metric.labels {
                 assert!(
-                    ["component", "outcome", "reason", "state", "version"].contains(label),
+                    [
+                        "component",
+                        "limit",
+                        "outcome",
+                        "reason",
+                        "state",
+                        "version"
+                    ]
+                    .contains(label),
                     "{name}"
                 );
             }

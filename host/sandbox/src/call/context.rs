@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use qx_events::ports::{Clock, Invocation};
-use qx_events::{ComponentName, Effects, Fault, Settings};
+use qx_events::{Breach, ComponentName, Effects, Fault, Settings};
 
 use crate::call::emit::Emitted;
 use crate::call::log::GuestLog;
@@ -17,7 +17,7 @@ use crate::contract;
 
 /// Values of the largest size that one call may hold in the host at once: state
 /// that it read or wrote, and payloads that it emitted, taken together.
-const VALUES_KEPT_MAX: usize = 32;
+pub(crate) const VALUES_KEPT_MAX: usize = 32;
 
 /// What all calls of a component share.
 pub(crate) struct Shared {
@@ -29,8 +29,8 @@ pub(crate) struct Shared {
 /// Why the host ends a call. What the guest makes of it does not matter.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// The guest asked for more than its budget; says of what.
-    Budget(String),
+    /// The guest went over a limit; says which, and its value.
+    Limit(Breach, String),
     /// The host cannot serve the call.
     Fault(Fault),
 }
@@ -70,9 +70,10 @@ impl Context {
         let max = self.shared.settings.limits.host_calls;
         self.calls = self.calls.saturating_add(1);
         if self.calls > max {
-            return Err(self.end(Stop::Budget(format!(
-                "called the host more than {max} times (limits.host_calls)"
-            ))));
+            return Err(self.end(Stop::Limit(
+                Breach::HostCalls,
+                format!("called the host more than {max} times (limits.host_calls)"),
+            )));
         }
         Ok(())
     }

@@ -34,18 +34,26 @@ impl Host for Context {
 }
 
 impl Context {
+    /// Says no to the guest, which may go on, and counts that it was said.
+    fn over(&self, limit: &'static str, why: String) -> Error {
+        self.log.hit(limit);
+        Error::Limit(why)
+    }
+
     fn record(&mut self, event: emit::NewEvent) -> Result<String, Error> {
         let limits = &self.shared.settings.limits;
         let index = self.emitted.0.len();
         if u32::try_from(index).is_ok_and(|count| count >= limits.emitted_events) {
             let max = limits.emitted_events;
-            return Err(Error::Limit(format!("a call emits at most {max} events")));
+            return Err(self.over(
+                "emitted_events",
+                format!("a call emits at most {max} events"),
+            ));
         }
         let (bytes, max) = (event.payload.len(), limits.value_bytes);
         if bytes > max {
-            return Err(Error::Limit(format!(
-                "a payload has at most {max} bytes, this one has {bytes}"
-            )));
+            let why = format!("a payload has at most {max} bytes, this one has {bytes}");
+            return Err(self.over("value_kb", why));
         }
         let invalid = |why: String| Error::Invalid(visible(&why, WHY_BYTES_MAX));
         let name = EventName::parse(&event.name).map_err(|error| invalid(error.to_string()))?;
@@ -57,8 +65,12 @@ impl Context {
         }
         let payload = json::payload(event.payload)
             .map_err(|error| invalid(format!("the payload is not JSON: {error}")))?;
-        self.keep(bytes, 0)
-            .map_err(|max| Error::Limit(format!("a call keeps at most {max} bytes in all")))?;
+        self.keep(bytes, 0).map_err(|max| {
+            self.over(
+                "value_kb",
+                format!("a call keeps at most {max} bytes in all"),
+            )
+        })?;
         let envelope = self.envelope(index, name, event.version, payload);
         let id = envelope.event_id.to_string();
         self.emitted.0.push(NewEvent(envelope));

@@ -12,6 +12,12 @@ use qx_events::ports::{LogLevel, LogLine};
 use crate::call::text::visible;
 use crate::log_sink::{CallId, LogSink};
 
+/// The limit on lines, by its key.
+pub(crate) const LINES: &str = "log_lines";
+
+/// The limit on the bytes of all lines, by its key.
+pub(crate) const KILOBYTES: &str = "log_kb";
+
 /// Lines that are kept to explain a trap: a panic has its place and its message,
 /// a traceback its last frame and its error.
 const LAST_WORDS_LINES: usize = 4;
@@ -32,13 +38,17 @@ pub(crate) struct GuestLog {
     sink: Option<Arc<dyn LogSink>>,
     lines_max: u32,
     line_bytes_max: usize,
+    bytes_max: usize,
     written: Mutex<Written>,
 }
 
 #[derive(Default)]
 struct Written {
     lines: u32,
+    bytes: usize,
     dropped: u64,
+    /// Limits that the call hit, each once.
+    hit: Vec<&'static str>,
     out: Vec<u8>,
     err: Vec<u8>,
     last_words: Vec<String>,
@@ -51,6 +61,7 @@ impl GuestLog {
             sink,
             lines_max: limits.log_lines,
             line_bytes_max: limits.log_line_bytes,
+            bytes_max: limits.log_bytes,
             written: Mutex::default(),
         }
     }
@@ -88,10 +99,12 @@ impl GuestLog {
         }
         let dropped = std::mem::take(&mut written.dropped);
         if dropped > 0 {
-            let text = format!(
-                "{dropped} more lines were dropped, limits.log_lines is {}",
-                self.lines_max
-            );
+            let over = if written.hit.contains(&LINES) {
+                format!("limits.{LINES} is {}", self.lines_max)
+            } else {
+                format!("limits.{KILOBYTES} is {}", self.bytes_max >> 10)
+            };
+            let text = format!("{dropped} more lines were dropped, {over}");
             self.emit(LogLevel::Warn, text);
         }
     }
@@ -123,12 +136,38 @@ impl GuestLog {
     }
 
     fn put(&self, written: &mut Written, level: LogLevel, text: &str) {
-        if written.lines >= self.lines_max {
+        let line = visible(text, self.line_bytes_max);
+        let bytes = written.bytes.saturating_add(line.len());
+        let over = if written.lines >= self.lines_max {
+            Some(LINES)
+        } else if bytes > self.bytes_max {
+            Some(KILOBYTES)
+        } else {
+            None
+        };
+        if let Some(limit) = over {
             written.dropped += 1;
-            return;
+            return self.note(written, limit);
         }
         written.lines += 1;
-        self.emit(level, visible(text, self.line_bytes_max));
+        written.bytes = bytes;
+        self.emit(level, line);
+    }
+
+    /// The call hit a limit. Told to whoever counts, once for each limit.
+    pub(crate) fn hit(&self, limit: &'static str) {
+        let mut written = self.lock();
+        self.note(&mut written, limit);
+    }
+
+    fn note(&self, written: &mut Written, limit: &'static str) {
+        if written.hit.contains(&limit) {
+            return;
+        }
+        written.hit.push(limit);
+        if let Some(sink) = &self.sink {
+            sink.limit(&self.call, limit);
+        }
     }
 
     fn emit(&self, level: LogLevel, message: String) {
@@ -197,11 +236,15 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Lines(Mutex<Vec<LogLine>>);
+    struct Lines(Mutex<Vec<LogLine>>, Mutex<Vec<&'static str>>);
 
     impl LogSink for Lines {
         fn line(&self, _: &CallId, line: &LogLine) {
             self.0.lock().unwrap().push(line.clone());
+        }
+
+        fn limit(&self, _: &CallId, limit: &'static str) {
+            self.1.lock().unwrap().push(limit);
         }
     }
 
@@ -215,6 +258,7 @@ mod tests {
         let limits = Limits {
             log_lines: lines,
             log_line_bytes: bytes,
+            log_bytes: 2 << 10,
             ..Limits::default()
         };
         let sink_too: Arc<dyn LogSink> = Arc::clone(&sink) as _;
@@ -240,6 +284,24 @@ mod tests {
             "3 more lines were dropped, limits.log_lines is 2",
         ];
         assert_eq!(messages(&sink), expected);
+        assert_eq!(*sink.1.lock().unwrap(), ["log_lines"]);
+    }
+
+    #[test]
+    fn lines_have_a_bound_in_bytes_together_and_it_is_counted_what_a_person_sees() {
+        let (log, sink) = log(9, 4_000);
+        // A control character takes six bytes when it is shown.
+        log.line(LogLevel::Info, &"\u{1b}".repeat(300));
+        for _ in 0..3 {
+            log.line(LogLevel::Info, &"\u{1b}".repeat(100));
+        }
+        log.line(LogLevel::Info, "short");
+        log.finish();
+        let seen = messages(&sink);
+        assert_eq!(seen.len(), 3, "{seen:?}");
+        assert_eq!(seen[1], "short");
+        assert_eq!(seen[2], "3 more lines were dropped, limits.log_kb is 2");
+        assert_eq!(*sink.1.lock().unwrap(), ["log_kb"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use wasmtime::ResourceLimiter;
 use crate::engine;
 
 /// Elements of all tables of one instance: pointers, so 400 KiB.
-const TABLE_ELEMENTS_TOTAL_MAX: usize = 50_000;
+pub(crate) const TABLE_ELEMENTS_TOTAL_MAX: usize = 50_000;
 
 /// What an instance has, and may have.
 #[derive(Debug)]
@@ -49,7 +49,10 @@ impl std::fmt::Display for Denied {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Bytes { asked, limit } => {
-                write!(f, "asked for {asked} bytes of memory, its limit is {limit}")
+                write!(
+                    f,
+                    "asked for {asked} bytes of memory, its limit is {limit} (limits.memory_mb)"
+                )
             }
             Self::Elements { asked, limit } => write!(
                 f,
@@ -92,10 +95,12 @@ impl ResourceLimiter for Memory {
             .elements
             .saturating_add(desired.saturating_sub(current));
         if asked > TABLE_ELEMENTS_TOTAL_MAX || desired > engine::TABLE_ELEMENTS_MAX {
-            self.denied = Some(Denied::Elements {
-                asked,
-                limit: engine::TABLE_ELEMENTS_MAX,
-            });
+            let limit = if desired > engine::TABLE_ELEMENTS_MAX {
+                engine::TABLE_ELEMENTS_MAX
+            } else {
+                TABLE_ELEMENTS_TOTAL_MAX
+            };
+            self.denied = Some(Denied::Elements { asked, limit });
             return Ok(false);
         }
         if maximum.is_some_and(|maximum| desired > maximum) {

@@ -6,11 +6,15 @@
 use std::time::Duration;
 
 use qx_events::{Breach, Fault, Outcome};
-use wasmtime::{PoolConcurrencyLimitError, WasmBacktrace};
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
+use crate::call::HOST_CALL_VALUES;
 use crate::call::context::{Context, Stop};
+use crate::call::memory::Denied;
 use crate::call::text::visible;
+use crate::call::wasi::{HANDLES_MAX, RANDOM_BYTES_MAX};
 use crate::contract::Failure;
+use crate::engine::GUEST_STACK_BYTES;
 
 /// Longest reason or detail in bytes. It must fit the column `last_error` of the
 /// dead letters, 2,048 wide, with what the host says before it.
@@ -21,6 +25,15 @@ const FRAMES_SHOWN: usize = 3;
 
 /// What the engine says when a guest hands over more than its fuel for host calls.
 const FUEL_EXHAUSTED: &str = "too much data is being copied";
+
+/// What it says when a guest has too many handles: its own table, and WASI's.
+const HANDLES_EXHAUSTED: [&str; 2] = [
+    "store handle limit exceeded",
+    "resource table has no free keys",
+];
+
+/// What it says when a guest asks for too many random bytes at once.
+const RANDOM_EXHAUSTED: &str = "requested len";
 
 /// How a call ended.
 pub(crate) enum Ended {
@@ -58,7 +71,7 @@ pub(crate) fn outcome(ended: Ended, last_words: Option<String>) -> Outcome {
             mut context,
         } => match (context.take_stop(), answer) {
             (Some(Stop::Fault(fault)), _) => Outcome::HostFault(fault),
-            (Some(Stop::Budget(what)), _) => failed(Breach::HostCalls, &what, last_words),
+            (Some(Stop::Limit(breach, what)), _) => failed(breach, &what, last_words),
             (None, Ok(Ok(()))) => Outcome::Done(context.into_effects()),
             (None, Ok(Err(failure))) => declined(failure),
             (None, Err(error)) => trapped(&error, &context, last_words),
@@ -80,13 +93,8 @@ fn declined(failure: Failure) -> Outcome {
 
 fn trapped(error: &wasmtime::Error, context: &Context, last_words: Option<String>) -> Outcome {
     let cause = error.root_cause().to_string();
-    if let Some(denied) = context.memory.denied() {
-        let detail = format!("{denied} (limits.memory_mb), and then failed: {cause}");
-        return failed(Breach::Memory, &detail, last_words);
-    }
-    if cause.starts_with(FUEL_EXHAUSTED) {
-        let detail = "handed the host more than it takes at once (limits.value_kb)";
-        return failed(Breach::HostCalls, detail, last_words);
+    if let Some((breach, detail)) = broken(error, &cause, context) {
+        return failed(breach, &detail, last_words);
     }
     if is_hosts_doing(error) {
         return Outcome::HostFault(Fault::transient("start an instance", format!("{error:#}")));
@@ -96,6 +104,41 @@ fn trapped(error: &wasmtime::Error, context: &Context, last_words: Option<String
         &format!("{cause}{}", frames(error)),
         last_words,
     )
+}
+
+/// The limit behind the engine's error, when there is one. What was denied before a
+/// trap explains it best: most guests answer a no with a trap that says nothing.
+fn broken(error: &wasmtime::Error, cause: &str, context: &Context) -> Option<(Breach, String)> {
+    if let Some(denied) = context.memory.denied() {
+        let breach = match denied {
+            Denied::Bytes { .. } => Breach::Memory,
+            Denied::Elements { .. } => Breach::Tables,
+        };
+        return Some((breach, format!("{denied}, and then failed: {cause}")));
+    }
+    if let Some(Trap::StackOverflow) = error.downcast_ref::<Trap>() {
+        let detail = format!(
+            "nested its calls deeper than {GUEST_STACK_BYTES} bytes of stack hold{}",
+            frames(error)
+        );
+        return Some((Breach::Stack, detail));
+    }
+    if cause.starts_with(FUEL_EXHAUSTED) {
+        let value_bytes = context.shared.settings.limits.value_bytes;
+        let max = HOST_CALL_VALUES.saturating_mul(value_bytes);
+        let detail = format!(
+            "handed the host more than the {max} bytes that it takes at once (4 times limits.value_kb)"
+        );
+        return Some((Breach::HostData, detail));
+    }
+    if HANDLES_EXHAUSTED.iter().any(|text| cause.contains(text)) {
+        let detail = format!("had more than {HANDLES_MAX} handles open");
+        return Some((Breach::Handles, detail));
+    }
+    cause.starts_with(RANDOM_EXHAUSTED).then(|| {
+        let detail = format!("asked for more than {RANDOM_BYTES_MAX} random bytes at once");
+        (Breach::Random, detail)
+    })
 }
 
 /// Out of slots, or of the system's memory: no wasm was running.

@@ -8,13 +8,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use qx_events::ports::StateValue;
-use qx_events::{StateRead, StateWrite};
+use qx_events::{Breach, StateRead, StateWrite};
 
 use crate::call::context::{Context, Stop};
 use crate::contract::state::{Error, Host};
 
 /// Longest key in bytes: it is part of an index in every database.
-const KEY_BYTES_MAX: usize = 512;
+pub(crate) const KEY_BYTES_MAX: usize = 512;
+
+/// Where the bound of a call comes from.
+const IN_ALL: &str = "that a call keeps in all (32 times limits.value_kb)";
 
 /// What a call read and wrote.
 #[derive(Debug, Default)]
@@ -66,10 +69,21 @@ impl State {
 }
 
 impl Context {
+    /// Says no to the guest, which may go on, and counts that it was said.
+    fn refuse(&self, limit: &'static str, why: String) -> Error {
+        self.log.hit(limit);
+        Error::Limit(why)
+    }
+
     fn write(&mut self, key: String, value: Option<String>) -> Result<(), Error> {
         let before = self.state.written_bytes(&key);
         self.keep(bytes(&key, value.as_deref()), before)
-            .map_err(|max| Error::Limit(format!("a call keeps at most {max} bytes in all")))?;
+            .map_err(|max| {
+                self.refuse(
+                    "value_kb",
+                    format!("a call keeps at most {max} bytes in all"),
+                )
+            })?;
         self.state.writes.insert(key, value);
         Ok(())
     }
@@ -91,9 +105,8 @@ impl Host for Context {
         };
         let value = seen.as_ref().map(|seen| seen.value.clone());
         if let Err(max) = self.keep(bytes(&key, value.as_deref()), 0) {
-            return Err(self.end(Stop::Budget(format!(
-                "read state of more than the {max} bytes that a call keeps in all"
-            ))));
+            let what = format!("read state of more than the {max} bytes {IN_ALL}");
+            return Err(self.end(Stop::Limit(Breach::HostData, what)));
         }
         self.state.reads.insert(key, seen);
         Ok(value)
@@ -103,13 +116,12 @@ impl Host for Context {
         self.enter()?;
         let max = self.shared.settings.limits.value_bytes;
         if let Some(why) = illegal_key(&key) {
-            return Ok(Err(Error::Limit(why)));
+            return Ok(Err(self.refuse("key_bytes", why)));
         }
         if value.len() > max {
-            return Ok(Err(Error::Limit(format!(
-                "a value has at most {max} bytes, this one has {}",
-                value.len()
-            ))));
+            let bytes = value.len();
+            let why = format!("a value has at most {max} bytes, this one has {bytes}");
+            return Ok(Err(self.refuse("value_kb", why)));
         }
         if value.contains('\0') {
             return Ok(Err(Error::Limit(
@@ -126,7 +138,7 @@ impl Host for Context {
         }
         match self.write(key, None) {
             Ok(()) => Ok(()),
-            Err(Error::Limit(why)) => Err(self.end(Stop::Budget(why))),
+            Err(Error::Limit(why)) => Err(self.end(Stop::Limit(Breach::HostData, why))),
         }
     }
 }

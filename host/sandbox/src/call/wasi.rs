@@ -4,22 +4,31 @@
 //! No file, no environment, no argument, no socket, an empty standard input. Built
 //! only when a guest asks for it: most never do.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use qx_events::Breach;
+use rand::rngs::StdRng;
+use rand::{SeedableRng, TryRng};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::call::context::Context;
+use crate::call::context::{Context, Stop};
 use crate::call::log::{GuestLog, Stdio};
 
-/// Handles that one call may have open: streams, clocks, descriptors.
-const HANDLES_MAX: usize = 1_000;
+/// Handles that one call may have open: streams, clocks, descriptors. The same for
+/// those that the component model itself keeps.
+pub(crate) const HANDLES_MAX: usize = 1_000;
 
 /// Most random bytes for one request.
-const RANDOM_BYTES_MAX: u64 = 64 << 10;
+pub(crate) const RANDOM_BYTES_MAX: usize = 64 << 10;
+
+/// Most random bytes of one call: a seed for everything, and keys for many.
+pub(crate) const RANDOM_BYTES_TOTAL_MAX: usize = 1 << 20;
 
 /// Bytes that a guest may write to an output stream at once.
 const WRITE_BYTES_MAX: usize = 64 << 10;
@@ -28,6 +37,7 @@ const WRITE_BYTES_MAX: usize = 64 << 10;
 pub(crate) struct Wasi {
     ctx: WasiCtx,
     table: ResourceTable,
+    random_bytes: Arc<AtomicU64>,
 }
 
 impl Wasi {
@@ -36,17 +46,28 @@ impl Wasi {
             log: Arc::clone(log),
             stdio,
         };
+        let random_bytes = Arc::new(AtomicU64::new(0));
+        let counted = |rng| Counted {
+            rng,
+            bytes: Arc::clone(&random_bytes),
+        };
         let ctx = WasiCtx::builder()
             .stdout(stream(Stdio::Out))
             .stderr(stream(Stdio::Err))
-            .max_random_size(RANDOM_BYTES_MAX)
+            .max_random_size(RANDOM_BYTES_MAX as u64)
+            .secure_random(counted(StdRng::from_rng(&mut rand::rng())))
+            .insecure_random(counted(StdRng::from_rng(&mut rand::rng())))
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
-        Self { ctx, table }
+        Self {
+            ctx,
+            table,
+            random_bytes,
+        }
     }
 }
 
@@ -55,11 +76,51 @@ impl WasiView for Context {
         // Every WASI function comes through here. It cannot fail, so that one too
         // many is stopped at the next tick of the epoch.
         drop(self.enter());
+        let drawn = self
+            .wasi
+            .as_ref()
+            .map_or(0, |wasi| wasi.random_bytes.load(Ordering::Relaxed));
+        if drawn > RANDOM_BYTES_TOTAL_MAX as u64 {
+            let what = format!("drew more than {RANDOM_BYTES_TOTAL_MAX} random bytes");
+            drop(self.end(Stop::Limit(Breach::Random, what)));
+        }
         let wasi = self.wasi.get_or_insert_with(|| Wasi::new(&self.log));
         WasiCtxView {
             ctx: &mut wasi.ctx,
             table: &mut wasi.table,
         }
+    }
+}
+
+/// A generator that counts what a call draws from it.
+struct Counted {
+    rng: StdRng,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Counted {
+    fn count(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl TryRng for Counted {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.count(size_of::<u32>());
+        self.rng.try_next_u32()
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        self.count(size_of::<u64>());
+        self.rng.try_next_u64()
+    }
+
+    fn try_fill_bytes(&mut self, into: &mut [u8]) -> Result<(), Infallible> {
+        self.count(into.len());
+        self.rng.try_fill_bytes(into)
     }
 }
 

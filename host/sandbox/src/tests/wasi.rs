@@ -101,7 +101,21 @@ async fn calls_of_wasi_count_as_calls_of_the_host() {
 async fn more_random_bytes_than_anybody_needs_end_the_call() {
     let body = "(call $bytes (i64.const 1000000000) (i32.const 2000))";
     let (breach, detail) = failure(World::new().run(guest(body, "")).await);
-    assert_eq!(breach, "trap", "{detail}");
+    assert_eq!(breach, "random", "{detail}");
+    assert!(detail.contains("65536"), "{detail}");
+    // In small pieces neither, long before the calls are used up.
+    let body = "(loop (call $bytes (i64.const 60000) (i32.const 2000)) (br 0))";
+    let (breach, detail) = failure(World::new().run(guest(body, "")).await);
+    assert_eq!(breach, "random", "{detail}");
+    assert!(detail.contains("1048576"), "{detail}");
+}
+
+#[tokio::test]
+async fn handles_that_are_never_given_back_end_the_call() {
+    let body = "(loop (drop (call $stderr)) (br 0))";
+    let (breach, detail) = failure(World::new().run(guest(body, "")).await);
+    assert_eq!(breach, "handles", "{detail}");
+    assert!(detail.contains("1000"), "{detail}");
 }
 
 #[tokio::test]

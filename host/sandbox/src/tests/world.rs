@@ -29,11 +29,15 @@ impl Clock for Frozen {
 
 /// Lines, as they were logged.
 #[derive(Default)]
-pub(super) struct Lines(Mutex<Vec<(CallId, LogLine)>>);
+pub(super) struct Lines(Mutex<Vec<(CallId, LogLine)>>, Mutex<Vec<&'static str>>);
 
 impl LogSink for Lines {
     fn line(&self, call: &CallId, line: &LogLine) {
         self.0.lock().unwrap().push((call.clone(), line.clone()));
+    }
+
+    fn limit(&self, _: &CallId, limit: &'static str) {
+        self.1.lock().unwrap().push(limit);
     }
 }
 
@@ -148,6 +152,11 @@ impl World {
     pub(super) fn logged(&self) -> Vec<String> {
         let lines = self.lines.0.lock().unwrap();
         lines.iter().map(|(_, line)| line.message.clone()).collect()
+    }
+
+    /// Limits that were hit so far.
+    pub(super) fn limits_hit(&self) -> Vec<&'static str> {
+        self.lines.1.lock().unwrap().clone()
     }
 
     /// Which calls the lines belong to.

@@ -34,12 +34,16 @@ keys! {
         .doc("Longest pause.");
     TIMEOUT = bounds::timeout("limits")
         .doc("Wall time of one call. Shorter than the host's `consumer.ack_wait_ms`.");
+    CPU = bounds::cpu("limits")
+        .doc("Processor time of one call: what waits uses none.");
     MEMORY = bounds::memory("limits")
         .doc("Memory of one instance.");
     HOST_CALLS = bounds::host_calls("limits")
         .doc("Calls of imports in one call of a handler.");
     LOG_LINES = bounds::log_lines("limits")
         .doc("Lines of log in one call; more are dropped and counted.");
+    LOG_KB = bounds::log_kb("limits")
+        .doc("All lines of log of one call; more are dropped and counted.");
     EMITTED = bounds::emitted("limits")
         .doc("Events emitted in one call.");
     VALUE = bounds::value("limits")

@@ -42,9 +42,11 @@ initial_ms = 20
 max_ms = 30
 [limits]
 timeout_ms = 40
+cpu_ms = 30
 memory_mb = 5
 host_calls = 6
 log_lines = 0
+log_kb = 7
 emitted_events = 8
 value_kb = 9
 [config]
@@ -59,10 +61,12 @@ currency = "EUR"
         },
         limits: Limits {
             timeout: Duration::from_millis(40),
+            cpu: Duration::from_millis(30),
             memory_bytes: 5 << 20,
             host_calls: 6,
             log_lines: 0,
             log_line_bytes: Limits::default().log_line_bytes,
+            log_bytes: 7 << 10,
             emitted_events: 8,
             value_bytes: 9 << 10,
         },

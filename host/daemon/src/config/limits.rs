@@ -1,0 +1,192 @@
+//! The table of limits that `docs/limits.md` holds, written from the table of keys
+//! and the sandbox's own: a limit that is not documented cannot exist.
+
+use super::key::{Key, Kind};
+use super::keys;
+
+/// A limit that an operator can set.
+struct Limit {
+    /// The word of the outcome and of the metric.
+    word: &'static str,
+    /// Where it is set for all components, with default and bounds.
+    key: &'static Key,
+    /// The key of a component's own file; empty where it has none.
+    own: &'static str,
+    /// What happens to who goes over it.
+    then: &'static str,
+}
+
+const fn limit(
+    word: &'static str,
+    key: &'static Key,
+    own: &'static str,
+    then: &'static str,
+) -> Limit {
+    Limit {
+        word,
+        key,
+        own,
+        then,
+    }
+}
+
+const FAILS: &str = "the attempt fails, the instance is dropped";
+
+/// Every limit that can be set.
+static SET: [Limit; 11] = [
+    limit(
+        "deadline",
+        &keys::DEFAULTS_TIMEOUT,
+        "[limits] timeout_ms",
+        FAILS,
+    ),
+    limit("cpu", &keys::DEFAULTS_CPU, "[limits] cpu_ms", FAILS),
+    limit(
+        "memory",
+        &keys::DEFAULTS_MEMORY,
+        "[limits] memory_mb",
+        "the guest is told no; if it fails then, that is why. One that begins with more is not loaded",
+    ),
+    limit(
+        "host_calls",
+        &keys::DEFAULTS_HOST_CALLS,
+        "[limits] host_calls",
+        FAILS,
+    ),
+    limit(
+        "log_lines",
+        &keys::DEFAULTS_LOG_LINES,
+        "[limits] log_lines",
+        "further lines are dropped; a line says how many",
+    ),
+    limit(
+        "log_kb",
+        &keys::DEFAULTS_LOG_KB,
+        "[limits] log_kb",
+        "further lines are dropped; a line says how many",
+    ),
+    limit(
+        "emitted_events",
+        &keys::DEFAULTS_EMITTED,
+        "[limits] emitted_events",
+        "`emit` tells the handler",
+    ),
+    limit(
+        "value_kb",
+        &keys::DEFAULTS_VALUE,
+        "[limits] value_kb",
+        "`set` and `emit` tell the handler",
+    ),
+    limit(
+        "",
+        &keys::DEFAULTS_CONCURRENCY,
+        "concurrency",
+        "further events wait on the stream",
+    ),
+    limit(
+        "",
+        &keys::CONSUMER_IN_FLIGHT,
+        "",
+        "further events wait on the stream",
+    ),
+    limit("", &keys::COMPONENTS_MAX_MB, "", "it is not loaded"),
+];
+
+/// The table, as Markdown.
+pub fn table() -> String {
+    let mut rows = vec![
+        "| limit | what is limited | default | at most | set in | over it |".to_owned(),
+        "|---|---|---|---|---|---|".to_owned(),
+    ];
+    rows.extend(SET.iter().map(|limit| {
+        let Limit {
+            word,
+            key,
+            own,
+            then,
+        } = limit;
+        let what = key.doc.trim_end_matches('.');
+        let (section, name) = (key.section, key.name);
+        let own = if own.is_empty() {
+            String::new()
+        } else {
+            format!("; `{own}` of the component")
+        };
+        format!(
+            "| {} | {what} | {} | {} | `[{section}] {name}`{own} | {then} |",
+            marked(word),
+            key.default,
+            at_most(key),
+        )
+    }));
+    rows.extend(qx_sandbox::FIXED.iter().map(|limit| {
+        let qx_sandbox::FixedLimit {
+            word,
+            what,
+            value,
+            unit,
+            then,
+        } = limit;
+        let word = marked(word);
+        format!("| {word} | {what} | {value} {unit} | fixed | | {then} |")
+    }));
+    rows.join("\n")
+}
+
+fn marked(word: &str) -> String {
+    if word.is_empty() {
+        String::new()
+    } else {
+        format!("`{word}`")
+    }
+}
+
+fn at_most(key: &Key) -> String {
+    match &key.kind {
+        Kind::Number { max, unit, .. } => format!("{max} {unit}"),
+        Kind::Text
+        | Kind::TextOrOff
+        | Kind::Secret
+        | Kind::Path
+        | Kind::Flag
+        | Kind::Word(_)
+        | Kind::Words(_)
+        | Kind::List => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qx_events::Breach;
+
+    use super::*;
+
+    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/limits.md");
+    const BEGIN: &str = "<!-- written from the code: QX_BLESS=1 cargo test -p qx-host limits -->\n";
+    const END: &str = "\n<!-- end -->\n";
+
+    #[test]
+    fn the_documented_limits_are_those_of_the_code() {
+        let page = std::fs::read_to_string(FILE).expect("docs/limits.md is there");
+        let (before, rest) = page.split_once(BEGIN).expect("the page has the first mark");
+        let (documented, after) = rest.split_once(END).expect("the page has the last mark");
+        let expected = format!("\n{}\n", table());
+        if std::env::var_os("QX_BLESS").is_some() {
+            std::fs::write(FILE, format!("{before}{BEGIN}{expected}{END}{after}")).unwrap();
+        } else {
+            assert_eq!(
+                documented, expected,
+                "QX_BLESS=1 cargo test -p qx-host limits"
+            );
+        }
+    }
+
+    #[test]
+    fn every_way_of_being_ended_by_the_sandbox_is_in_the_table() {
+        let table = table();
+        for breach in Breach::ALL.iter().filter(|breach| **breach != Breach::Trap) {
+            let row = format!("| `{breach}` | ");
+            assert!(table.contains(&row), "{breach}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The limits that are the same for every component: their words and values, for
+//! the page that lists them. What can be set is in [`qx_events::Limits`].
+
+use crate::bind::BINDINGS_MAX;
+use crate::call::HOST_CALL_VALUES;
+use crate::call::context::VALUES_KEPT_MAX;
+use crate::call::memory::TABLE_ELEMENTS_TOTAL_MAX;
+use crate::call::state::KEY_BYTES_MAX;
+use crate::call::wasi::{HANDLES_MAX, RANDOM_BYTES_MAX, RANDOM_BYTES_TOTAL_MAX};
+use crate::engine;
+use crate::surface::{NAMES_MAX, NESTING_MAX, ROUTES_BYTES_MAX};
+
+/// A limit that nobody can set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FixedLimit {
+    /// The word of the outcome, where it is one.
+    pub word: &'static str,
+    /// What is limited.
+    pub what: &'static str,
+    /// Its value.
+    pub value: u64,
+    /// The value's unit.
+    pub unit: &'static str,
+    /// What happens to who goes over it.
+    pub then: &'static str,
+}
+
+/// What a call that goes over a limit comes to.
+const FAILS: &str = "the attempt fails";
+
+/// What happens to a component that is made of too much.
+const NOT_LOADED: &str = "it is not loaded";
+
+const fn fixed(
+    word: &'static str,
+    what: &'static str,
+    value: usize,
+    unit: &'static str,
+    then: &'static str,
+) -> FixedLimit {
+    FixedLimit {
+        word,
+        what,
+        value: value as u64,
+        unit,
+        then,
+    }
+}
+
+/// Every limit that nobody can set.
+pub const FIXED: [FixedLimit; 16] = [
+    fixed(
+        "stack",
+        "stack of the guest",
+        engine::GUEST_STACK_BYTES,
+        "bytes",
+        FAILS,
+    ),
+    fixed(
+        "tables",
+        "one table",
+        engine::TABLE_ELEMENTS_MAX,
+        "elements",
+        FAILS,
+    ),
+    fixed(
+        "tables",
+        "all tables of an instance",
+        TABLE_ELEMENTS_TOTAL_MAX,
+        "elements",
+        FAILS,
+    ),
+    fixed(
+        "host_data",
+        "what is handed over in one call of the host, times `value_kb`",
+        HOST_CALL_VALUES,
+        "values",
+        FAILS,
+    ),
+    fixed(
+        "host_data",
+        "state read or written and payloads emitted in one call, times `value_kb`",
+        VALUES_KEPT_MAX,
+        "values",
+        "a read fails the attempt; `set` and `emit` tell the handler",
+    ),
+    fixed(
+        "handles",
+        "open handles: streams, clocks, descriptors",
+        HANDLES_MAX,
+        "handles",
+        FAILS,
+    ),
+    fixed(
+        "random",
+        "random bytes at once",
+        RANDOM_BYTES_MAX,
+        "bytes",
+        FAILS,
+    ),
+    fixed(
+        "random",
+        "random bytes of one call",
+        RANDOM_BYTES_TOTAL_MAX,
+        "bytes",
+        FAILS,
+    ),
+    fixed(
+        "key_bytes",
+        "a key of state",
+        KEY_BYTES_MAX,
+        "bytes",
+        "`set` tells the handler",
+    ),
+    fixed(
+        "",
+        "tables of a component",
+        engine::count(engine::TABLES_PER_INSTANCE),
+        "tables",
+        NOT_LOADED,
+    ),
+    fixed(
+        "",
+        "memories of a component",
+        engine::count(engine::MEMORIES_PER_INSTANCE),
+        "memories",
+        NOT_LOADED,
+    ),
+    fixed(
+        "",
+        "core instances of a component",
+        engine::count(engine::CORE_INSTANCES_PER_INSTANCE),
+        "instances",
+        NOT_LOADED,
+    ),
+    fixed(
+        "",
+        "nesting of components and modules",
+        NESTING_MAX,
+        "levels",
+        NOT_LOADED,
+    ),
+    fixed(
+        "",
+        "imports and exports of a component",
+        NAMES_MAX,
+        "names",
+        NOT_LOADED,
+    ),
+    fixed(
+        "",
+        "routes that a component carries",
+        ROUTES_BYTES_MAX,
+        "bytes",
+        NOT_LOADED,
+    ),
+    fixed(
+        "",
+        "events and patterns of one component",
+        BINDINGS_MAX,
+        "routes",
+        NOT_LOADED,
+    ),
+];
