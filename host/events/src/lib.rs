@@ -5,6 +5,7 @@
 //! runtime, or the name of a database, a broker or a WASM engine.
 #![warn(missing_docs)]
 
+pub mod attempts;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod dead_letter;
@@ -26,6 +27,7 @@ mod trace;
 mod verdict;
 pub mod wire;
 
+pub use attempts::{Admission, Care, Known, Record, Start};
 pub use dead_letter::{DeadLetter, DeadReason, DeadReasonKind, LetterFilter};
 pub use digest::Digest;
 pub use effects::{Effects, StateRead, StateWrite};

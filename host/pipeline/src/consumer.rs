@@ -4,13 +4,14 @@
 //! stream's acknowledgement is the last effect of every way a message can go.
 
 mod deliver;
+mod fresh;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use qx_events::ports::{Delivery, Receipt, Source, Stream, Subscription};
-use qx_events::{ComponentName, Envelope, Fault, Malformed};
+use qx_events::{Care, ComponentName, Envelope, Fault, Known, Malformed};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,6 +21,7 @@ use crate::backoff::Backoff;
 use crate::dispatcher::Dispatcher;
 use crate::heartbeat::with_heartbeat;
 use crate::witness::Sight;
+use fresh::Fresh;
 
 /// How long one request for messages waits on a quiet stream. A new request costs
 /// the broker a little, so not often; a request that was lost on the way is
@@ -42,6 +44,7 @@ pub struct Consumer {
     dispatcher: Arc<Dispatcher>,
     permits: Arc<Semaphore>,
     deliveries: TaskTracker,
+    fresh: Fresh,
 }
 
 /// A delivery whose body was looked at.
@@ -60,12 +63,14 @@ impl Consumer {
         deliveries: TaskTracker,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(config.concurrency));
+        let fresh = Fresh::new(&config.subscription);
         Self {
             config,
             stream,
             dispatcher,
             permits,
             deliveries,
+            fresh,
         }
     }
 
@@ -147,14 +152,12 @@ impl Consumer {
         if taken.is_empty() {
             return;
         }
-        let Some(handled) = self.handled(&taken).await else {
+        let Some(known) = self.known(&taken).await else {
             return; // Stopping: the stream delivers them again.
         };
         for taken in taken {
-            let known = taken
-                .envelope
-                .as_ref()
-                .is_ok_and(|envelope| handled.contains(&envelope.event_id));
+            let envelope = taken.envelope.as_ref().ok();
+            let known = envelope.and_then(|envelope| known.get(&envelope.event_id).copied());
             let consumer = Arc::clone(self);
             self.deliveries.spawn(async move {
                 consumer.deliver(taken, known).await;
@@ -162,9 +165,9 @@ impl Consumer {
         }
     }
 
-    /// Which of these the component has handled. Waits for the database, with the
-    /// deliveries kept alive.
-    async fn handled(&self, taken: &[Taken]) -> Option<HashSet<Uuid>> {
+    /// What the ledger knows of these. Waits for the database, with the deliveries
+    /// kept alive.
+    async fn known(&self, taken: &[Taken]) -> Option<HashMap<Uuid, Known>> {
         let ids: Vec<Uuid> = taken
             .iter()
             .filter_map(|taken| taken.envelope.as_ref().ok())
@@ -175,8 +178,13 @@ impl Consumer {
         let ledger = &self.dispatcher.services().ledger;
         let ask = self
             .dispatcher
-            .insist(self.name(), || ledger.handled(self.name(), &ids));
+            .insist(self.name(), || ledger.known(self.name(), &ids));
         with_heartbeat(&receipts, self.heartbeat(), ask).await
+    }
+
+    /// How carefully the next call of an event is to be made that nobody knows.
+    fn care(&self) -> Care {
+        self.fresh.next()
     }
 
     /// A third of the acknowledgement wait: two heartbeats may be lost.

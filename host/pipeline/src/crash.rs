@@ -14,6 +14,8 @@ pub(crate) enum Window {
     Consumer1,
     /// Dead letter written, message not yet terminated.
     Consumer2,
+    /// The end of an attempt noted, message not yet given back.
+    Attempt1,
     /// The retry of a dead letter taken, not yet settled. The comment is where the
     /// request is taken, in the store.
     Retry1,
@@ -33,6 +35,7 @@ pub(crate) fn point(window: Window) {
         Window::Relay1 => "relay-1",
         Window::Consumer1 => "consumer-1",
         Window::Consumer2 => "consumer-2",
+        Window::Attempt1 => "attempt-1",
         Window::Retry1 => "retry-1",
     };
     if name == here && PASSES.fetch_add(1, Ordering::SeqCst) + 1 == nth.parse().unwrap_or(1) {
@@ -44,3 +47,20 @@ pub(crate) fn point(window: Window) {
 #[cfg(not(debug_assertions))]
 #[inline]
 pub(crate) fn point(_: Window) {}
+
+/// Dies in the call of a handler with an event of the name in `QX_CRASH_ON`, or
+/// with its id, if a test asked for it: an event that kills the host.
+#[cfg(debug_assertions)]
+pub(crate) fn handling(envelope: &qx_events::Envelope) {
+    let Ok(poison) = std::env::var("QX_CRASH_ON") else {
+        return;
+    };
+    if poison == envelope.event_name.as_str() || poison == envelope.event_id.to_string() {
+        std::process::abort();
+    }
+}
+
+/// Nothing, in a release build.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub(crate) fn handling(_: &qx_events::Envelope) {}

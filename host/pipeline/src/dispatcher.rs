@@ -3,6 +3,8 @@
 //! dead letters and the in-process way all go through here.
 
 mod attempt;
+mod quarantine;
+mod recorded;
 mod turns;
 
 use std::sync::Arc;
@@ -10,10 +12,10 @@ use std::time::Duration;
 
 use qx_events::ports::{Clock, DeadLetters, Fence, Leases, Ledger};
 use qx_events::{
-    Component, ComponentName, DeadLetter, DeadReason, Envelope, ExportIndex, Fault, Resolution,
-    TraceContext,
+    Component, ComponentName, DeadLetter, DeadReason, Envelope, ExportIndex, Fault, Known,
+    Resolution, Start, TraceContext,
 };
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -23,6 +25,7 @@ use crate::settler::Settler;
 use crate::trace::Propagation;
 use crate::witness::{Sight, Witness};
 pub(crate) use attempt::Task;
+use quarantine::Quarantine;
 use turns::Turns;
 
 /// What a dispatcher works with.
@@ -54,7 +57,7 @@ pub struct Services {
 /// Calls handlers and settles.
 pub struct Dispatcher {
     services: Services,
-    calls: Semaphore,
+    calls: Quarantine,
     turns: Turns,
 }
 
@@ -73,6 +76,8 @@ pub enum Conclusion {
     Redeliver {
         /// The pause.
         after: Duration,
+        /// Attempts that are used up, this one included if it counts.
+        attempts: u32,
     },
     /// It is given up. No dead letter is written yet.
     Dead(DeadReason),
@@ -108,7 +113,7 @@ impl Dispatcher {
     /// A dispatcher over these services.
     pub fn new(services: Services) -> Self {
         Self {
-            calls: Semaphore::new(services.calls_max),
+            calls: Quarantine::new(services.calls_max),
             turns: Turns::default(),
             services,
         }
@@ -137,8 +142,9 @@ impl Dispatcher {
         let mut all = Vec::new();
         for (component, export) in routes.takers(name, version) {
             let ids = [envelope.event_id];
-            let handled = self.services.ledger.handled(&component.name, &ids).await?;
-            let conclusion = if handled.is_empty() {
+            let known = self.services.ledger.known(&component.name, &ids).await?;
+            let known = known.get(&envelope.event_id);
+            let conclusion = if known.is_none_or(|known| *known != Known::Handled) {
                 self.dispatch_to(Arc::clone(component), export, &envelope)
                     .await
             } else {
@@ -169,6 +175,7 @@ impl Dispatcher {
                 export,
                 envelope: Arc::clone(envelope),
                 attempt: 1,
+                start: Start::Unrecorded,
                 replayed: None,
                 fence: None,
             };

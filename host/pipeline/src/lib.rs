@@ -11,6 +11,7 @@ pub mod dispatcher;
 mod grace;
 mod heartbeat;
 pub mod mediator;
+mod notes;
 pub mod relay;
 pub mod replay;
 pub mod settler;

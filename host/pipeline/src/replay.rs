@@ -11,8 +11,8 @@ use std::time::Duration;
 use futures::future::join_all;
 use qx_events::ports::DeadLetters;
 use qx_events::{
-    ComponentName, DeadLetter, DeadReason, DeadReasonKind, Digest, Envelope, Fault, LetterFilter,
-    Resolution,
+    ComponentName, DeadLetter, DeadReason, DeadReasonKind, Digest, Envelope, Fault, Known,
+    LetterFilter, Record, Resolution, Start,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -92,8 +92,21 @@ impl Replay {
     }
 
     async fn serve(&self, letter: &DeadLetter) {
+        let Some(known) = self.known(letter).await else {
+            return; // Stopping: the request is handed out again after a while.
+        };
+        let start = match known {
+            Some(Known::Handled) => return self.drop_letter(letter).await,
+            Some(Known::Attempted(Record { begun, .. })) if begun > 0 => {
+                return self.killed(letter).await;
+            }
+            Some(Known::Attempted(_)) | None if letter.reason.kind == DeadReasonKind::CrashLoop => {
+                Start::Alone { begun: 1 }
+            }
+            Some(Known::Attempted(_)) | None => Start::Recorded { begun: 1 },
+        };
         let (task, conclusion) = loop {
-            let task = match self.task(letter) {
+            let task = match self.task(letter, start) {
                 Ok(task) => task,
                 Err(reason) => return self.failed(letter, None, &reason).await,
             };
@@ -129,6 +142,27 @@ impl Replay {
         }
     }
 
+    /// What the ledger knows of the letter's event. `None`: the host is stopping.
+    async fn known(&self, letter: &DeadLetter) -> Option<Option<Known>> {
+        let Some(event_id) = letter.event_id else {
+            return Some(None);
+        };
+        let ledger = &self.dispatcher.services().ledger;
+        let ids = [event_id];
+        let ask = || ledger.known(&letter.component, &ids);
+        let known = self.dispatcher.insist(&letter.component, ask).await?;
+        Some(known.get(&event_id).copied())
+    }
+
+    /// The host died in an earlier call for this request: it is not made again.
+    async fn killed(&self, letter: &DeadLetter) {
+        let reason = DeadReason {
+            kind: DeadReasonKind::CrashLoop,
+            text: "the host died while it retried this event".to_owned(),
+        };
+        self.failed(letter, None, &reason).await;
+    }
+
     async fn drop_letter(&self, letter: &DeadLetter) {
         let only = LetterFilter {
             ids: vec![letter.id],
@@ -138,7 +172,13 @@ impl Replay {
         self.insist(letter, ask).await;
     }
 
+    /// Notes that the retry has ended, then why it failed: a host that dies between
+    /// the two tries it once more.
     async fn failed(&self, letter: &DeadLetter, digest: Option<Digest>, reason: &DeadReason) {
+        if let Some(event_id) = letter.event_id {
+            let ended = || self.dispatcher.note_dead(&letter.component, event_id);
+            self.insist(letter, ended).await;
+        }
         let ask = || self.dead_letters.retry_failed(letter.id, digest, reason);
         self.insist(letter, ask).await;
     }
@@ -168,7 +208,7 @@ impl Replay {
     }
 
     /// What the letter asks for now, or why it cannot be served.
-    fn task(&self, letter: &DeadLetter) -> Result<Task, DeadReason> {
+    fn task(&self, letter: &DeadLetter, start: Start) -> Result<Task, DeadReason> {
         let envelope =
             Envelope::of_message(&letter.body, &letter.headers).map_err(|error| DeadReason {
                 kind: DeadReasonKind::Malformed,
@@ -194,6 +234,7 @@ impl Replay {
                     .attempts
                     .saturating_add(1)
                     .max(component.settings.retry.attempts_max),
+                start,
                 replayed: Some(letter.id),
                 fence: None,
                 component,

@@ -7,8 +7,10 @@
 use std::sync::Arc;
 
 use qx_events::Fault;
-use qx_events::ports::{Ledger, Settled, Settlement};
+use qx_events::ports::{Ledger, Note, Settled, Settlement};
 use tokio::sync::{mpsc, oneshot};
+
+use crate::notes::{NoteCommit, Notes};
 
 /// Settlements that may wait for the next group. More callers wait themselves.
 const QUEUE_MAX: usize = 1_024;
@@ -21,30 +23,43 @@ struct Ask {
     reply: oneshot::Sender<Result<Settled, Arc<Fault>>>,
 }
 
-/// Hands settlements to the group commit.
+/// Hands settlements, and notes of attempts, to the group commit.
 #[derive(Clone)]
 pub struct Settler {
     asks: mpsc::Sender<Ask>,
+    notes: Notes,
 }
 
 /// The loop behind a [`Settler`]. Ends when the last settler is gone.
 pub struct GroupCommit {
     ledger: Arc<dyn Ledger>,
     asks: mpsc::Receiver<Ask>,
+    notes: NoteCommit,
 }
 
 impl Settler {
     /// A settler and its loop, which somebody has to run.
     pub fn new(ledger: Arc<dyn Ledger>) -> (Self, GroupCommit) {
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
-        let settler = Self { asks: sender };
+        let (notes, note_commit) = Notes::new(Arc::clone(&ledger));
+        let settler = Self {
+            asks: sender,
+            notes,
+        };
         (
             settler,
             GroupCommit {
                 ledger,
                 asks: receiver,
+                notes: note_commit,
             },
         )
+    }
+
+    /// Writes down what is to be remembered of an attempt, with others. A transient
+    /// fault means that it may be written or not: ask again with the same note.
+    pub async fn note(&self, note: Note) -> Result<(), Arc<Fault>> {
+        self.notes.note(note).await
     }
 
     /// Commits, with others. A transient fault means that the outcome is unknown:
@@ -67,7 +82,25 @@ impl Settler {
 
 impl GroupCommit {
     /// Commits groups until nobody can ask any more.
-    pub async fn run(mut self) {
+    pub async fn run(self) {
+        let Self {
+            ledger,
+            asks,
+            notes,
+        } = self;
+        let settlements = Settlements { ledger, asks };
+        futures::join!(settlements.run(), notes.run());
+    }
+}
+
+/// The settlements' part of the loop.
+struct Settlements {
+    ledger: Arc<dyn Ledger>,
+    asks: mpsc::Receiver<Ask>,
+}
+
+impl Settlements {
+    async fn run(mut self) {
         let mut asks = Vec::with_capacity(GROUP_MAX);
         while self.asks.recv_many(&mut asks, GROUP_MAX).await > 0 {
             let (group, replies): (Vec<_>, Vec<_>) = asks

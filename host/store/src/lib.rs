@@ -4,6 +4,7 @@
 //! The only crate that knows sqlx. Never: decides what a fault means for a
 //! message, or what is tried again; that is the pipeline's.
 
+mod attempts;
 mod audit;
 mod columns;
 mod error;

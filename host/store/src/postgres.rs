@@ -4,6 +4,7 @@
 //! outlives it on the server, no setting and (through a pooler) no prepared
 //! statement, so that a pooler in transaction mode may stand in between.
 
+mod attempts;
 mod connect;
 mod dead_letters;
 mod leases;

@@ -119,6 +119,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) emitted: Vec<&'a NewEvent>,
     /// Dead letters that were handled at last.
     pub(crate) replayed: Vec<Uuid>,
+    /// Events whose attempts need not be remembered any more.
+    pub(crate) forgotten: BTreeSet<Mark<'a>>,
 }
 
 /// Goes through the group in order. `fresh`: the marks that were not there
@@ -174,6 +176,9 @@ impl<'a> Plan<'a> {
         }
         self.emitted.extend(&settlement.effects.emitted);
         self.replayed.extend(settlement.replayed);
+        if settlement.recorded {
+            self.forgotten.insert(Mark::of(settlement));
+        }
     }
 
     /// Keys with their new values, and keys that go.

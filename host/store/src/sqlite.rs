@@ -4,6 +4,7 @@
 //! A commit is on the disk when it returns (WAL, synchronous = FULL). Other
 //! processes may use the same file: they wait for each other's transactions.
 
+mod attempts;
 mod connect;
 mod dead_letters;
 mod leases;

@@ -84,6 +84,7 @@ impl Housekeeping {
         }
         if let Some(marks) = self.retention.marks {
             while self.store.clean_up_inbox(marks, ROWS_MAX).await? >= u64::from(ROWS_MAX) {}
+            while self.store.clean_up_attempts(marks, ROWS_MAX).await? >= u64::from(ROWS_MAX) {}
         }
         Ok(())
     }

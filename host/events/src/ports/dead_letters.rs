@@ -12,7 +12,9 @@ use crate::ports::Fence;
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
     /// Writes a letter. One with the same id is brought up to date instead: the
-    /// message that leads here can come twice.
+    /// message that leads here can come twice. The event is dead from then on, in
+    /// the same commit: [`Ledger::known`](super::Ledger::known) says so, also when
+    /// the letter is dropped.
     async fn bury(&self, letter: &DeadLetter) -> Result<(), Fault>;
 
     /// The same, while the lease is held. `false`: somebody took it, and nothing was

@@ -1,10 +1,12 @@
 //! The ledger: inbox marks, handler state and emitted events, in one commit.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use crate::attempts::Known;
 use crate::digest::Digest;
 use crate::effects::Effects;
 use crate::fault::Fault;
@@ -28,6 +30,24 @@ pub struct Settlement {
     pub replayed: Option<Uuid>,
     /// The lease that must still be held for it. `None`: none is needed.
     pub fence: Option<Fence>,
+    /// The event has a record of its attempts: removed in the same commit.
+    pub recorded: bool,
+}
+
+/// What is to be remembered of the attempts at an event that is not handled yet.
+/// Absolute, so that writing it twice is writing it once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Whose.
+    pub component: ComponentName,
+    /// The event.
+    pub event_id: Uuid,
+    /// Calls that ended in a retry or a failure.
+    pub attempts: u32,
+    /// Calls that began since, and did not end.
+    pub begun: u32,
+    /// Not to be called before this time has passed.
+    pub wait: Duration,
 }
 
 /// What became of a settlement.
@@ -57,12 +77,18 @@ pub struct StateValue {
 /// The ledger.
 #[async_trait]
 pub trait Ledger: Send + Sync {
-    /// Which of these events the component has handled.
-    async fn handled(
+    /// What is known of these events and this component: one request for all of
+    /// them. Of what nobody knows there is no entry.
+    async fn known(
         &self,
         component: &ComponentName,
         events: &[Uuid],
-    ) -> Result<HashSet<Uuid>, Fault>;
+    ) -> Result<HashMap<Uuid, Known>, Fault>;
+
+    /// Writes all of them down, the last one where there are several of one event.
+    /// A number of attempts never falls. A transient fault means that nothing of it
+    /// was written, or everything: write it again.
+    async fn note(&self, notes: &[Note]) -> Result<(), Fault>;
 
     /// A value of the component's state, as committed.
     async fn read_state(

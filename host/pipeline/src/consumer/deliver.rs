@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use qx_events::attempts::{ALONE_FROM, admit};
 use qx_events::ports::Delivery;
 use qx_events::{
-    Component, DeadLetter, DeadReason, DeadReasonKind, Envelope, EventName, Malformed, Resolution,
-    Routes,
+    Admission, Care, Component, DeadLetter, DeadReason, DeadReasonKind, Envelope, EventName,
+    ExportIndex, Known, Malformed, Record, Resolution, Routes,
 };
 use uuid::Uuid;
 
@@ -15,11 +16,6 @@ use crate::crash;
 use crate::dispatcher::{Burial, Conclusion, Task, letter_of};
 use crate::heartbeat::with_heartbeat;
 use crate::witness::Sight;
-
-/// Deliveries without any outcome, on top of the attempts, after which a message
-/// is taken to bring the host down. The count is the broker's: it also grows when
-/// the host is killed for other reasons, so not too few.
-const CRASHES_MAX: u32 = 10;
 
 /// Pause before a message comes again whose component is not in service.
 const UNSERVED_PAUSE: Duration = Duration::from_secs(1);
@@ -44,12 +40,31 @@ enum Plan {
     Pass,
     /// The component went out of service meanwhile.
     Unserved,
-    Park(DeadReason),
+    /// It came before its time.
+    Early(Duration),
+    /// Its dead letter is written.
+    Dead,
+    Park {
+        reason: DeadReason,
+        /// Calls that were made of it, whether they ended or not.
+        calls: u32,
+    },
+}
+
+/// What is known of a delivery when its plan is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival {
+    /// The broker's count.
+    pub(super) delivered: u32,
+    /// The ledger's record.
+    pub(super) record: Option<Record>,
+    /// Whether this process has just begun.
+    pub(super) care: Care,
 }
 
 impl Consumer {
-    /// Brings one delivery to its end. `known`: the inbox has it.
-    pub(super) async fn deliver(&self, taken: Taken, known: bool) {
+    /// Brings one delivery to its end. `known`: what the ledger knows of it.
+    pub(super) async fn deliver(&self, taken: Taken, known: Option<Known>) {
         let Taken {
             delivery,
             envelope,
@@ -75,24 +90,33 @@ impl Consumer {
         &self,
         delivery: &Delivery,
         envelope: Result<Arc<Envelope>, Malformed>,
-        known: bool,
+        known: Option<Known>,
     ) -> Reply {
         let envelope = match envelope {
             Ok(envelope) => envelope,
             Err(malformed) => return self.park_malformed(delivery, &malformed).await,
         };
-        if known {
-            let (component, envelope) = (self.name(), &*envelope);
-            self.saw(&Sight::Duplicate {
-                component,
-                envelope,
-            });
-            return Reply::Ack;
-        }
+        let record = match known {
+            Some(Known::Handled) => {
+                let (component, envelope) = (self.name(), &*envelope);
+                self.saw(&Sight::Duplicate {
+                    component,
+                    envelope,
+                });
+                return Reply::Ack;
+            }
+            Some(Known::Attempted(record)) => Some(record),
+            None => None,
+        };
+        let arrival = Arrival {
+            delivered: delivery.delivered,
+            record,
+            care: self.care(),
+        };
         loop {
             let routes = self.dispatcher.mediator().routes();
             let component = routes.get(self.name());
-            match plan(&routes, component, &envelope, delivery.delivered) {
+            match plan(&routes, component, &envelope, arrival) {
                 Plan::Run(task) => {
                     if let Ok(conclusion) = self.dispatcher.attempt(&task).await {
                         return self.reply(delivery, &task, conclusion).await;
@@ -101,8 +125,10 @@ impl Consumer {
                 }
                 Plan::Pass => return Reply::Ack,
                 Plan::Unserved => return Reply::Nak(UNSERVED_PAUSE),
-                Plan::Park(reason) => {
-                    let letter = self.letter(delivery, Some(&envelope), reason);
+                Plan::Early(left) => return Reply::Nak(left),
+                Plan::Dead => return Reply::Term("dead letter"),
+                Plan::Park { reason, calls } => {
+                    let letter = self.letter(delivery, Some(&envelope), reason, calls);
                     return self.bury(letter).await;
                 }
             }
@@ -117,11 +143,26 @@ impl Consumer {
                 crash::point(crash::Window::Consumer1);
                 Reply::Ack
             }
-            Conclusion::Redeliver { after } => Reply::Nak(after),
+            Conclusion::Redeliver { after, attempts } => {
+                if !self.dispatcher.ended(task, attempts, after).await {
+                    return Reply::Silence;
+                }
+                // CRASH WINDOW attempt-1: the attempt is noted, the message not yet given
+                // back. It comes again after the acknowledgement wait, and if that is
+                // sooner than it may be called, it waits for the rest.
+                crash::point(crash::Window::Attempt1);
+                Reply::Nak(after)
+            }
             Conclusion::Dead(reason) => {
                 let message = (delivery.subject.as_str(), &delivery.headers, &delivery.body);
                 let letter = letter_of(task, reason, message, self.dispatcher.services());
-                self.bury(letter).await
+                let reply = self.bury(letter).await;
+                if let Reply::Nak(after) = reply {
+                    // The call has ended, and is made again as the same attempt.
+                    let attempts = task.attempt.saturating_sub(1);
+                    self.dispatcher.ended(task, attempts, after).await;
+                }
+                reply
             }
             Conclusion::Fenced | Conclusion::Stopped => Reply::Silence,
         }
@@ -132,7 +173,7 @@ impl Consumer {
             kind: DeadReasonKind::Malformed,
             text: malformed.to_string(),
         };
-        let letter = self.letter(delivery, None, reason);
+        let letter = self.letter(delivery, None, reason, 0);
         self.bury(letter).await
     }
 
@@ -166,6 +207,7 @@ impl Consumer {
         delivery: &Delivery,
         envelope: Option<&Envelope>,
         reason: DeadReason,
+        calls: u32,
     ) -> DeadLetter {
         let event_id = envelope.map(|envelope| envelope.event_id);
         let header = |name| delivery.headers.get(name).map(ToOwned::to_owned);
@@ -186,15 +228,7 @@ impl Consumer {
             subject: delivery.subject.clone(),
             headers: delivery.headers.clone(),
             body: delivery.body.clone(),
-            attempts: match reason.kind {
-                // Each of these deliveries began a call, none of them ended it.
-                DeadReasonKind::CrashLoop => delivery.delivered.saturating_sub(1),
-                DeadReasonKind::Rejected
-                | DeadReasonKind::Exhausted
-                | DeadReasonKind::UnknownVersion
-                | DeadReasonKind::Malformed
-                | DeadReasonKind::Unsettleable => 0,
-            },
+            attempts: calls,
             reason,
             failed_at: self.dispatcher.services().clock.now(),
         }
@@ -206,42 +240,69 @@ fn plan(
     routes: &Routes,
     component: Option<&Arc<Component>>,
     envelope: &Arc<Envelope>,
-    delivered: u32,
+    arrival: Arrival,
 ) -> Plan {
     let Some(component) = component else {
         return Plan::Unserved;
     };
     let (name, version) = (&envelope.event_name, envelope.event_version);
-    let attempts_max = component.settings.retry.attempts_max;
     match component.export_for(name, version) {
         Resolution::NotSubscribed => Plan::Pass,
         Resolution::UnknownVersion if routes.takers(name, version).next().is_some() => Plan::Pass,
-        Resolution::UnknownVersion => Plan::Park(DeadReason {
-            kind: DeadReasonKind::UnknownVersion,
-            text: format!(
-                "no component in service takes version {version} of {name}; \
-                 deploy one that does, then retry this dead letter"
-            ),
-        }),
-        Resolution::Bound(_) if delivered > attempts_max.saturating_add(CRASHES_MAX) => {
-            Plan::Park(DeadReason {
+        Resolution::UnknownVersion => Plan::Park {
+            reason: DeadReason {
+                kind: DeadReasonKind::UnknownVersion,
+                text: format!(
+                    "no component in service takes version {version} of {name}; \
+                     deploy one that does, then retry this dead letter"
+                ),
+            },
+            calls: 0,
+        },
+        Resolution::Bound(export) => call(component, export, envelope, arrival),
+    }
+}
+
+/// The same for a message whose handler is in service.
+fn call(
+    component: &Arc<Component>,
+    export: ExportIndex,
+    envelope: &Arc<Envelope>,
+    arrival: Arrival,
+) -> Plan {
+    let Arrival {
+        delivered,
+        record,
+        care,
+    } = arrival;
+    match admit(record.as_ref(), delivered, care) {
+        Admission::Wait(left) => Plan::Early(left),
+        Admission::Dead => Plan::Dead,
+        Admission::Convict { deaths } => Plan::Park {
+            reason: DeadReason {
                 kind: DeadReasonKind::CrashLoop,
-                text: format!("delivered {delivered} times without an outcome"),
-            })
-        }
-        Resolution::Bound(export) => Plan::Run(Task {
+                text: format!(
+                    "the host died {deaths} times in a row while this event was being handled, \
+                     the last {} times with no other beside it",
+                    deaths.saturating_sub(ALONE_FROM)
+                ),
+            },
+            calls: record.map_or(0, |record| record.attempts.saturating_add(deaths)),
+        },
+        Admission::Call { attempt, start } => Plan::Run(Task {
             component: Arc::clone(component),
             export,
             envelope: Arc::clone(envelope),
-            attempt: delivered.max(1),
+            attempt,
+            start,
             replayed: letter_before(component, envelope, delivered),
             fence: None,
         }),
     }
 }
 
-/// The letter that an earlier delivery of this message may have written before
-/// its termination was lost: an event is handled or dead, not both.
+/// The letter that another delivery of this message may have written meanwhile: an
+/// event is handled or dead, not both.
 fn letter_before(component: &Component, envelope: &Envelope, delivered: u32) -> Option<Uuid> {
     (delivered > 1).then(|| DeadLetter::id_for(&component.name, Some(envelope.event_id), 0))
 }

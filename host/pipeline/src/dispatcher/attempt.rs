@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use qx_events::ports::{Fence, Invocation, Settled, Settlement};
 use qx_events::{
-    Component, DeadReason, DeadReasonKind, Effects, Envelope, ExportIndex, Outcome, Verdict, decide,
+    Component, DeadReason, DeadReasonKind, Effects, Envelope, ExportIndex, Outcome, Start, Verdict,
+    decide,
 };
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use super::{BoundState, Conclusion, Context, Dispatcher};
 use crate::backoff::Backoff;
+use crate::crash;
 use crate::trace;
 use crate::witness::{Attempt, Sight};
 
@@ -29,6 +31,8 @@ pub(crate) struct Task {
     pub(crate) envelope: Arc<Envelope>,
     /// From 1.
     pub(crate) attempt: u32,
+    /// How its call begins.
+    pub(crate) start: Start,
     /// The dead letter that goes with the commit, if it is there.
     pub(crate) replayed: Option<Uuid>,
     /// The lease that must still be held when it commits.
@@ -86,7 +90,11 @@ impl Dispatcher {
             .services()
             .propagation
             .enter(&span, envelope.trace.as_ref());
-        self.attempt_within(task, context).instrument(span).await
+        let concluded = self.attempt_within(task, context).instrument(span).await;
+        if matches!(concluded, Ok(Conclusion::Stopped)) {
+            self.withdraw(task).await;
+        }
+        concluded
     }
 
     async fn attempt_within(
@@ -117,7 +125,8 @@ impl Dispatcher {
             outcome: "conflict",
             reason: "overtaken by other commits again and again",
         });
-        Ok(Conclusion::Redeliver { after })
+        let attempts = task.attempt.saturating_sub(1);
+        Ok(Conclusion::Redeliver { after, attempts })
     }
 
     /// What an outcome comes to. `None`: its reads were overtaken, nothing is
@@ -141,7 +150,14 @@ impl Dispatcher {
                     outcome: word,
                     reason: &reason_of(&outcome),
                 });
-                Conclusion::Redeliver { after }
+                let attempts = match &outcome {
+                    Outcome::HostFault(_) => task.attempt.saturating_sub(1),
+                    Outcome::Done(_)
+                    | Outcome::Retry { .. }
+                    | Outcome::Rejected { .. }
+                    | Outcome::Failed { .. } => task.attempt,
+                };
+                Conclusion::Redeliver { after, attempts }
             }
             (Verdict::DeadLetter(reason), _) => {
                 span.record("error.type", word);
@@ -178,6 +194,7 @@ impl Dispatcher {
         let services = self.services();
         let component = &task.component.name;
         let mut backoff = Backoff::default();
+        let mut begun = rerun > 0;
         loop {
             let invocation = Invocation {
                 envelope: Arc::clone(&task.envelope),
@@ -190,11 +207,17 @@ impl Dispatcher {
                 }),
             };
             let outcome = {
-                let _permit = self.calls.acquire().await;
+                let _permit = self.calls.enter(task.start).await;
                 if rerun == 0 && !services.mediator.serves(&task.component) {
                     return Called::Superseded;
                 }
-                task.component.handler.call(task.export, invocation).await
+                match self.begin(task, &mut begun).await {
+                    Ok(()) => {
+                        crash::handling(&task.envelope);
+                        task.component.handler.call(task.export, invocation).await
+                    }
+                    Err(fault) => Outcome::HostFault(fault),
+                }
             };
             let Outcome::HostFault(fault) = &outcome else {
                 if backoff.is_failing() {
@@ -220,6 +243,7 @@ impl Dispatcher {
             effects,
             replayed: task.replayed,
             fence: task.fence.clone(),
+            recorded: task.start.begun().is_some(),
         };
         let mut backoff = Backoff::default();
         let mut unknown = false;

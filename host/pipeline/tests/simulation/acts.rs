@@ -68,6 +68,14 @@ fn retry_outcome() -> Outcome {
     }
 }
 
+/// Asks to be called again after this pause.
+pub(crate) fn retry_after(pause: Duration) -> Act {
+    plain(move |_| Outcome::Retry {
+        reason: "busy".to_owned(),
+        after: Some(pause),
+    })
+}
+
 /// Succeeds at attempt number `nth`.
 pub(crate) fn retry_until(nth: u32) -> Act {
     plain(move |invocation| {

@@ -88,6 +88,12 @@ pub(crate) enum Effect {
         component: String,
         event: u128,
     },
+    Noted {
+        component: String,
+        event: u128,
+        attempts: u32,
+        begun: u32,
+    },
     Conflict {
         component: String,
         event: u128,

@@ -30,6 +30,8 @@ mod mix;
 #[cfg(test)]
 mod models;
 #[cfg(test)]
+mod poison;
+#[cfg(test)]
 mod relay;
 #[cfg(test)]
 mod relays_together;

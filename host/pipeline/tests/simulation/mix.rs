@@ -148,7 +148,8 @@ impl Mix {
                 let all = LetterFilter::default();
                 world.db.request_retry(&all).await.unwrap();
             }
-            88..92 => world.broker.break_sources(),
+            88..90 => world.broker.break_sources(),
+            90..92 => world.broker.restart(),
             92..94 => drop(world.db.insert_garbage()),
             94..96 => world.broker.lose_tail(self.below(12) as usize),
             96 => world.broker.make_anew(),

@@ -8,7 +8,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use uuid::Uuid;
 
-use super::{Postgres, Session, leases};
+use super::{Postgres, Session, attempts, leases};
 use crate::columns::{LAST_ERROR_CHARS_MAX, fit};
 use crate::letter::{LetterColumns, StoredLetter, stub};
 
@@ -206,6 +206,10 @@ async fn bury(session: &mut Session<'_>, columns: &LetterColumns) -> Result<(), 
         .bind(columns.failed_at)
         .execute(session.conn())
         .await?;
+    if let Some(event_id) = columns.event_id {
+        let (component, attempts) = (&columns.component, columns.delivered_count);
+        attempts::dead(session, component, event_id, attempts).await?;
+    }
     Ok(())
 }
 

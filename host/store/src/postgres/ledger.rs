@@ -7,16 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use async_trait::async_trait;
-use qx_events::ports::{Ledger, Settled, Settlement, StateValue};
-use qx_events::{ComponentName, Fault};
+use qx_events::ports::{Ledger, Note, Settled, Settlement, StateValue};
+use qx_events::{ComponentName, Fault, Known};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::{Postgres, Session, leases, locks};
+use super::{Postgres, Session, attempts, leases, locks};
 use crate::producer;
 use crate::settlement::{Held, Mark, Plan, StateKey, Touched, needed, plan, touched};
-
-const HANDLED: &str = "SELECT event_id FROM qx_inbox WHERE component = $1 AND event_id = ANY($2)";
 
 const READ_STATE: &str =
     "SELECT value, version FROM qx_state WHERE component = $1 AND tenant_id = $2 AND key = $3";
@@ -68,15 +66,23 @@ const DELETE: &str = "
 
 #[async_trait]
 impl Ledger for Postgres {
-    async fn handled(
+    async fn known(
         &self,
         component: &ComponentName,
         events: &[Uuid],
-    ) -> Result<HashSet<Uuid>, Fault> {
+    ) -> Result<HashMap<Uuid, Known>, Fault> {
         self.call("read inbox marks", async |session| {
-            let query = session.sql(HANDLED).bind(component.as_str()).bind(events);
-            let rows = query.fetch_all(session.conn()).await?;
-            rows.iter().map(|row| row.try_get(0)).collect()
+            attempts::known(session, component, events).await
+        })
+        .await
+    }
+
+    async fn note(&self, notes: &[Note]) -> Result<(), Fault> {
+        if notes.is_empty() {
+            return Ok(());
+        }
+        self.call("note attempts", async |session| {
+            attempts::note(session, notes).await
         })
         .await
     }
@@ -223,6 +229,7 @@ async fn write(session: &mut Session<'_>, plan: &Plan<'_>) -> Result<(), sqlx::E
         let query = session.sql("DELETE FROM qx_dead_letters WHERE id = ANY($1)");
         query.bind(&plan.replayed).execute(session.conn()).await?;
     }
+    attempts::forget(session, &plan.forgotten).await?;
     Ok(())
 }
 

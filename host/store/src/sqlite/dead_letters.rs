@@ -8,7 +8,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
-use super::{Sqlite, leases, now};
+use super::{Sqlite, attempts, leases, now};
 use crate::columns::{LAST_ERROR_CHARS_MAX, fit, parse_time, parse_uuid, sqlite_time};
 use crate::letter::{LetterColumns, StoredLetter};
 
@@ -197,7 +197,7 @@ async fn bury(conn: &mut SqliteConnection, columns: LetterColumns) -> Result<(),
     let text = |id: Option<Uuid>| id.map(|id| id.to_string());
     sqlx::query(BURY)
         .bind(columns.id.to_string())
-        .bind(columns.component)
+        .bind(&columns.component)
         .bind(columns.digest)
         .bind(columns.event_name)
         .bind(columns.event_version)
@@ -212,8 +212,12 @@ async fn bury(conn: &mut SqliteConnection, columns: LetterColumns) -> Result<(),
         .bind(columns.kind)
         .bind(columns.last_error)
         .bind(sqlite_time(columns.failed_at))
-        .execute(conn)
+        .execute(&mut *conn)
         .await?;
+    if let Some(event_id) = columns.event_id {
+        let (component, attempts) = (&columns.component, columns.delivered_count);
+        attempts::dead(conn, component, event_id, attempts).await?;
+    }
     Ok(())
 }
 

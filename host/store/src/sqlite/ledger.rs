@@ -4,17 +4,15 @@
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
-use qx_events::ports::{Ledger, Settled, Settlement, StateValue};
-use qx_events::{ComponentName, Fault};
+use qx_events::ports::{Ledger, Note, Settled, Settlement, StateValue};
+use qx_events::{ComponentName, Fault, Known};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
-use super::{Sqlite, leases};
+use super::{Sqlite, attempts, leases};
 use crate::producer;
 use crate::settlement::{Held, Mark, Plan, StateKey, needed, plan, touched};
-
-const HANDLED: &str = "SELECT count(*) FROM qx_inbox WHERE component = ?1 AND event_id = ?2";
 
 const READ_STATE: &str =
     "SELECT value, version FROM qx_state WHERE component = ?1 AND tenant_id = ?2 AND key = ?3";
@@ -36,23 +34,25 @@ const DELETE: &str = "DELETE FROM qx_state WHERE component = ?1 AND tenant_id = 
 
 #[async_trait]
 impl Ledger for Sqlite {
-    async fn handled(
+    async fn known(
         &self,
         component: &ComponentName,
         events: &[Uuid],
-    ) -> Result<HashSet<Uuid>, Fault> {
+    ) -> Result<HashMap<Uuid, Known>, Fault> {
         self.file
             .read("read inbox marks", async |conn| {
-                let mut handled = HashSet::new();
-                for event in events {
-                    let query = sqlx::query(HANDLED)
-                        .bind(component.as_str())
-                        .bind(event.to_string());
-                    if query.fetch_one(&mut *conn).await?.try_get::<i64, _>(0)? == 1 {
-                        handled.insert(*event);
-                    }
-                }
-                Ok(handled)
+                attempts::known(conn, component, events).await
+            })
+            .await
+    }
+
+    async fn note(&self, notes: &[Note]) -> Result<(), Fault> {
+        if notes.is_empty() {
+            return Ok(());
+        }
+        self.file
+            .write("note attempts", async |conn| {
+                attempts::note(conn, notes).await
             })
             .await
     }
@@ -176,5 +176,5 @@ async fn write(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sqlx:
         let query = sqlx::query("DELETE FROM qx_dead_letters WHERE id = ?1");
         query.bind(id.to_string()).execute(&mut *conn).await?;
     }
-    Ok(())
+    attempts::forget(conn, &plan.forgotten).await
 }

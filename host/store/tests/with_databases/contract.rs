@@ -1,6 +1,7 @@
 //! The contracts of outbox, ledger, leases and dead letters, kept by each adapter: the
 //! same promises on SQLite, on PostgreSQL, and on PostgreSQL as behind a pooler.
 
+mod attempts;
 mod dead_letters;
 mod leases;
 mod ledger;
@@ -58,6 +59,12 @@ contract! {
     ledger::emitted_events_leave_in_their_order,
     ledger::a_replayed_letter_goes_with_the_commit_only,
     ledger::what_the_database_refuses_is_permanent_and_commits_nothing,
+    attempts::what_was_noted_is_known_of_this_component_and_event,
+    attempts::a_note_written_twice_is_one_and_attempts_never_fall,
+    attempts::a_pause_is_kept_by_the_clock_of_the_database,
+    attempts::a_record_goes_with_the_commit_and_only_with_it,
+    attempts::an_event_is_dead_with_its_letter_and_stays_dead_without_it,
+    attempts::old_records_are_forgotten,
     races::counting_by_many_at_once_loses_nothing,
     races::an_absent_key_is_made_by_one_of_many,
     races::one_of_two_keys_found_absent_is_made,

@@ -174,6 +174,7 @@ pub(crate) fn settlement(component: &str) -> Settlement {
         effects: Effects::default(),
         replayed: None,
         fence: None,
+        recorded: false,
     }
 }
 

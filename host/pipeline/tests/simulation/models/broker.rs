@@ -117,6 +117,18 @@ impl Broker {
         ));
     }
 
+    /// It restarts, and has forgotten every count and every pause.
+    pub(crate) fn restart(&self) {
+        let now = Instant::now();
+        let mut books = self.books();
+        for durable in books.durables.values_mut() {
+            durable.restart(now);
+        }
+        books.epoch += 1;
+        books.connection += 1;
+        self.note("the broker restarts");
+    }
+
     /// The stream is deleted and made anew, without its consumers.
     pub(crate) fn make_anew(&self) {
         let mut books = self.books();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use qx_events::ports::{StateValue, StreamState};
-use qx_events::{ComponentName, DeadLetter, Digest, Envelope, Row};
+use qx_events::{ComponentName, DeadLetter, Digest, Envelope, Record, Row};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -39,6 +39,27 @@ pub(crate) struct StoredLetter {
     pub(crate) taken: Option<Instant>,
 }
 
+/// What is remembered of an event that is not handled.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Tried {
+    pub(crate) attempts: u32,
+    pub(crate) begun: u32,
+    pub(crate) until: Option<Instant>,
+    pub(crate) dead: bool,
+}
+
+impl Tried {
+    pub(crate) fn record(&self) -> Record {
+        let now = Instant::now();
+        Record {
+            attempts: self.attempts,
+            begun: self.begun,
+            wait: self.until.unwrap_or(now).saturating_duration_since(now),
+            dead: self.dead,
+        }
+    }
+}
+
 /// Whose state, under which key.
 pub(crate) type StateKey = (ComponentName, Option<Uuid>, String);
 
@@ -53,6 +74,7 @@ pub(crate) struct Tables {
     /// How often somebody asked for it.
     pub(crate) lease_requests: u32,
     pub(crate) inbox: HashMap<(ComponentName, Uuid), Digest>,
+    pub(crate) attempts: HashMap<(ComponentName, Uuid), Tried>,
     pub(crate) state: HashMap<StateKey, StateValue>,
     pub(crate) last_version: i64,
     pub(crate) letters: BTreeMap<Uuid, StoredLetter>,

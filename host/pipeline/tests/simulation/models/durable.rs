@@ -122,6 +122,19 @@ impl Durable {
         self.counts.clear();
     }
 
+    /// Restarted: it knows what was done, and nothing of what was handed out, how
+    /// often, or held back until when.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        self.counts.clear();
+        let in_hand = std::mem::take(&mut self.in_hand);
+        for message in in_hand.into_keys() {
+            self.waiting.insert(message, now);
+        }
+        for due in self.waiting.values_mut() {
+            *due = now;
+        }
+    }
+
     /// The stream ends here now, and what was done behind its end is forgotten.
     pub(crate) fn fall_back(&mut self, end: u64) {
         self.next = self.next.min(end + 1);

@@ -1,31 +1,61 @@
 //! The ledger: optimistic, grouped, and not always heard.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use async_trait::async_trait;
-use qx_events::ports::{Ledger, Settled, Settlement, StateValue};
-use qx_events::{ComponentName, Fault};
+use qx_events::ports::{Ledger, Note, Settled, Settlement, StateValue};
+use qx_events::{ComponentName, Fault, Known};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::database::{Database, Tables};
+use super::database::{Database, Tables, Tried};
 use crate::acts::build_of;
 use crate::history::Effect;
 
 #[async_trait]
 impl Ledger for Database {
-    async fn handled(
+    async fn known(
         &self,
         component: &ComponentName,
         events: &[Uuid],
-    ) -> Result<HashSet<Uuid>, Fault> {
+    ) -> Result<HashMap<Uuid, Known>, Fault> {
         self.door.enter("ask the inbox").await?;
         let known = {
             let tables = self.tables();
-            let is_known = |id: &&Uuid| tables.inbox.contains_key(&(component.clone(), **id));
-            events.iter().filter(is_known).copied().collect()
+            let known = |id: &Uuid| {
+                let mark = (component.clone(), *id);
+                if tables.inbox.contains_key(&mark) {
+                    return Some((*id, Known::Handled));
+                }
+                let own = tables.attempts.get(&mark)?;
+                Some((*id, Known::Attempted(own.record())))
+            };
+            events.iter().filter_map(known).collect()
         };
         self.door.leave("ask the inbox").await?;
         Ok(known)
+    }
+
+    async fn note(&self, notes: &[Note]) -> Result<(), Fault> {
+        self.door.enter("note attempts").await?;
+        for note in notes {
+            let mark = (note.component.clone(), note.event_id);
+            let mut tables = self.tables();
+            let own = tables.attempts.entry(mark).or_default();
+            *own = Tried {
+                attempts: own.attempts.max(note.attempts),
+                begun: note.begun,
+                until: Some(Instant::now() + note.wait),
+                dead: own.dead,
+            };
+            self.history.push(Effect::Noted {
+                component: note.component.to_string(),
+                event: note.event_id.as_u128(),
+                attempts: note.attempts,
+                begun: note.begun,
+            });
+        }
+        self.door.leave("note attempts").await
     }
 
     async fn read_state(
@@ -88,6 +118,9 @@ impl Database {
         if overtaken {
             self.history.push(Effect::Conflict { component, event });
             return Settled::Conflict;
+        }
+        if one.recorded {
+            tables.attempts.remove(&mark);
         }
         tables.inbox.insert(mark, one.digest);
         for write in &one.effects.writes {

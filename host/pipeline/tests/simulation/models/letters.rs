@@ -9,7 +9,7 @@ use qx_events::{DeadLetter, DeadReason, Digest, Fault, LetterFilter};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::database::{Database, StoredLetter};
+use super::database::{Database, StoredLetter, Tried};
 use crate::history::Effect;
 
 /// A request that was handed out so long ago was taken by a host that died.
@@ -29,6 +29,12 @@ fn is_meant(filter: &LetterFilter, letter: &DeadLetter) -> bool {
 }
 
 impl Database {
+    /// A person asks for the retry of every letter.
+    pub(crate) async fn request_all(&self) {
+        let all = LetterFilter::default();
+        self.request_retry(&all).await.unwrap();
+    }
+
     async fn bury_within(&self, letter: &DeadLetter, fence: Option<&Fence>) -> Result<bool, Fault> {
         self.door.enter("write a dead letter").await?;
         {
@@ -48,6 +54,15 @@ impl Database {
                 taken: None,
             };
             tables.letters.insert(letter.id, stored);
+            if let Some(event) = letter.event_id {
+                let dead = Tried {
+                    attempts: letter.attempts,
+                    dead: true,
+                    ..Tried::default()
+                };
+                let mark = (letter.component.clone(), event);
+                tables.attempts.insert(mark, dead);
+            }
         }
         self.history.push(Effect::Buried {
             component: letter.component.to_string(),

@@ -134,7 +134,7 @@ pub(super) async fn a_lease_is_not_taken_while_what_needs_it_is_being_written(wo
         let mut settling = JoinSet::new();
         settling.spawn(async move { ledger.settle(&[settled]).await.unwrap() });
         assert!(take(world, "next", SHORT).await.is_some());
-        let handled = world.ledger.handled(&one.component, &[one.event_id]).await;
+        let handled = world.ledger.known(&one.component, &[one.event_id]).await;
         let seen = !handled.unwrap().is_empty();
         let expected = if seen { Committed } else { Fenced };
         let answers = settling.join_all().await;

@@ -1,5 +1,6 @@
 //! What exactly-once effects rest on.
 
+use qx_events::Known;
 use qx_events::ports::{Settled, Settlement};
 use uuid::Uuid;
 
@@ -29,12 +30,9 @@ async fn version(world: &World, component: &str, key: &str) -> Option<i64> {
 
 async fn is_handled(world: &World, settlement: &Settlement) -> bool {
     let events = [settlement.event_id];
-    let handled = world
-        .ledger
-        .handled(&settlement.component, &events)
-        .await
-        .unwrap();
-    handled.contains(&settlement.event_id)
+    let known = world.ledger.known(&settlement.component, &events);
+    let known = known.await.unwrap();
+    known.get(&settlement.event_id) == Some(&Known::Handled)
 }
 
 pub(super) async fn an_event_is_handled_once(world: &World) {
@@ -58,12 +56,9 @@ pub(super) async fn an_event_is_handled_once(world: &World) {
     assert_eq!(state(world, "a", "k").await.unwrap().0, "1");
     assert_eq!(settle(world, &[]).await, []);
     let unknown = [Uuid::now_v7(), first.event_id];
-    let handled = world
-        .ledger
-        .handled(&first.component, &unknown)
-        .await
-        .unwrap();
-    assert_eq!(handled.into_iter().collect::<Vec<_>>(), [first.event_id]);
+    let known = world.ledger.known(&first.component, &unknown);
+    let known: Vec<_> = known.await.unwrap().into_iter().collect();
+    assert_eq!(known, [(first.event_id, Known::Handled)]);
 }
 
 pub(super) async fn the_same_event_twice_in_a_group_is_a_duplicate(world: &World) {
