@@ -61,6 +61,7 @@ crash_windows! {
     relay_1: "relay-1",
     consumer_1: "consumer-1",
     consumer_2: "consumer-2",
+    attempt_1: "attempt-1",
 }
 
 /// The embedded stream counts messages as in flight that nobody has any more.
