@@ -1,7 +1,7 @@
 //! The broker as the host sees it: one connection, one stream, the two ports.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_nats::client::Client;
 use async_nats::jetstream::context::{AccountErrorKind, ContextBuilder};
@@ -17,6 +17,9 @@ use crate::consumer::{Wanted, durable_name};
 use crate::error::BrokerError;
 use crate::footing;
 use crate::outbound::Outbound;
+use crate::publisher::chain::CHAIN_MAX;
+use crate::publisher::gait::{Gait, PublishWay};
+use crate::publisher::tail::Tail;
 use crate::server::ServerVersion;
 use crate::source::NatsSource;
 use crate::stream;
@@ -37,6 +40,18 @@ pub(crate) struct Inner {
     pub(crate) outbound: Outbound,
     /// Nobody took a message: the stream is looked for before the next one.
     pub(crate) stream_doubtful: AtomicBool,
+    /// Server and stream take atomic batches.
+    pub(crate) batches: AtomicBool,
+    /// The stream has several copies.
+    pub(crate) many_copies: AtomicBool,
+    /// It was said that no batches are taken.
+    pub(crate) batches_missed: AtomicBool,
+    /// Where the stream ends.
+    pub(crate) tail: Mutex<Tail>,
+    /// Longest chain of messages that is worth a try.
+    pub(crate) chain_longest: AtomicUsize,
+    /// Which way messages go.
+    pub(crate) gait: Mutex<Gait>,
 }
 
 impl Broker {
@@ -50,6 +65,7 @@ impl Broker {
             .timeout(config.request_timeout)
             .build(client.clone());
         jetstream_answers(&context, &dialer).await?;
+        let gait = Mutex::new(Gait::new(config.publish));
         let inner = Inner {
             outbound: Outbound::new(dialer, &config),
             config,
@@ -57,6 +73,12 @@ impl Broker {
             context,
             link,
             stream_doubtful: AtomicBool::new(false),
+            batches: AtomicBool::new(false),
+            many_copies: AtomicBool::new(false),
+            batches_missed: AtomicBool::new(false),
+            tail: Mutex::default(),
+            chain_longest: AtomicUsize::new(CHAIN_MAX),
+            gait,
         };
         inner.ensure_stream().await?;
         Ok(Self {
@@ -73,6 +95,7 @@ impl Inner {
 
     pub(crate) async fn ensure_stream(&self) -> Result<Info, BrokerError> {
         let info = stream::ensure(&self.context, &self.config, self.server()).await?;
+        self.learn(&info);
         self.stream_doubtful.store(false, Ordering::Release);
         Ok(info)
     }
@@ -82,8 +105,34 @@ impl Inner {
     /// The stream as it is, however it is; made again when it is gone.
     pub(crate) async fn stream_state(&self) -> Result<Info, BrokerError> {
         match stream::show(&self.context, &self.config).await? {
-            Some(info) => Ok(info),
+            Some(info) => {
+                self.learn(&info);
+                Ok(info)
+            }
             None => self.ensure_stream().await,
+        }
+    }
+
+    /// What the stream says of itself.
+    fn learn(&self, info: &Info) {
+        self.note_batches(info);
+        let copies = info.config.num_replicas;
+        self.many_copies.store(copies > 1, Ordering::Release);
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.saw(info.state.last_sequence);
+    }
+
+    /// Whether batches are taken. A wish that cannot be met is said once.
+    fn note_batches(&self, info: &Info) {
+        let taken = info.config.allow_atomic_publish && self.server().has_atomic_batches();
+        let before = self.batches.swap(taken, Ordering::AcqRel);
+        let wished = self.config.publish == PublishWay::Batch;
+        if wished && !taken && (before || !self.batches_missed.swap(true, Ordering::AcqRel)) {
+            let stream = &self.config.stream;
+            tracing::warn!(
+                stream,
+                "relay.publish is \"batch\", but the stream takes no atomic batches: messages go out pipelined. It takes a nats-server 2.12 and `nats stream edit {stream} --allow-batch`"
+            );
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use qx_events::EventName;
 
 use crate::address::{Addresses, without_user};
+use crate::publisher::gait::PublishWay;
 
 /// How the broker is reached, and what the stream must be like.
 #[derive(Clone)]
@@ -34,6 +35,8 @@ pub struct NatsConfig {
     pub connect_timeout: Duration,
     /// Patience with one request, and with the answer to a published message.
     pub request_timeout: Duration,
+    /// How messages are sent.
+    pub publish: PublishWay,
 }
 
 impl Default for NatsConfig {
@@ -49,6 +52,7 @@ impl Default for NatsConfig {
             replicas: 1,
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(5),
+            publish: PublishWay::Auto,
         }
     }
 }
@@ -67,6 +71,7 @@ impl fmt::Debug for NatsConfig {
             .field("replicas", &self.replicas)
             .field("connect_timeout", &self.connect_timeout)
             .field("request_timeout", &self.request_timeout)
+            .field("publish", &self.publish)
             .finish()
     }
 }

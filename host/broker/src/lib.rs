@@ -31,6 +31,7 @@ pub use broker::Broker;
 pub use config::{ClientCertificate, ConfigFault, Credentials, NatsConfig, Secret, Tls};
 pub use consumer::durable_name;
 pub use error::{BrokerError, Mismatch};
+pub use publisher::gait::PublishWay;
 pub use risks::Risks;
 
 /// Log target of the client library.

@@ -35,7 +35,7 @@ pub(crate) struct Outbound {
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     pub(crate) context: Context,
-    client: Client,
+    pub(crate) client: Client,
     link: Link,
 }
 
@@ -43,6 +43,11 @@ impl Line {
     /// Whether a message can be sent on it now.
     pub(crate) fn stands(&self) -> bool {
         self.link.losses() == 0 && self.client.connection_state() == State::Connected
+    }
+
+    /// As [`Line::broken`], for a copy.
+    pub(crate) async fn into_broken(mut self) {
+        self.broken().await;
     }
 
     /// Waits until it breaks. It does not stand again.

@@ -172,9 +172,11 @@ pub async fn stream(config: &Config) -> Result<Opened, StartError> {
     let prefix = &config.stream.subject_prefix;
     match &config.stream.kind {
         StreamKind::Nats(nats) => {
-            let broker = Broker::connect(nats_config(nats, prefix)?)
-                .await
-                .map_err(StartError::Nats)?;
+            let nats = qx_broker::NatsConfig {
+                publish: config.relay.publish,
+                ..nats_config(nats, prefix)?
+            };
+            let broker = Broker::connect(nats).await.map_err(StartError::Nats)?;
             let broker = Arc::new(broker);
             Ok(Opened {
                 stream: Arc::clone(&broker) as Arc<dyn Stream>,

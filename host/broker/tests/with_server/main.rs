@@ -14,6 +14,7 @@ mod credentials_file;
 #[cfg(test)]
 mod making_the_stream;
 #[cfg(test)]
+mod order;
 mod outages;
 #[cfg(test)]
 mod publishing;

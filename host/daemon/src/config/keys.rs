@@ -79,6 +79,7 @@ pub(super) mod bounds {
 }
 
 pub(super) const GRANT_WORDS: &[&str] = &["log", "config", "state", "emit", "clock", "random"];
+pub(super) const PUBLISH_WORDS: &[&str] = &["auto", "pipelined", "batch"];
 pub(super) const START_WORDS: &[&str] = &["beginning", "now"];
 
 macro_rules! keys {
@@ -210,6 +211,12 @@ keys! {
     RELAY_LEASE = number("relay", "lease_s", 2, HOUR_S, "seconds")
         .default("5")
         .doc("After this long without a sign of the leading relay another takes over.");
+    RELAY_PUBLISH = Key::new("relay", "publish", Kind::Word(PUBLISH_WORDS))
+        .default("auto")
+        .doc("How rows go to NATS: `pipelined`, or in atomic batches (`batch`), which are faster \
+            where the server syncs its disk with every write. `auto` measures both and takes the \
+            faster one; for a stream of several copies it takes batches, which keep the order \
+            there. Batches need a nats-server 2.12 and a stream that allows them.");
 
     // Below a second a delivery is repeated by an ordinary pause of the machine.
     CONSUMER_ACK_WAIT = number("consumer", "ack_wait_ms", 1_000, HOUR_MS, "milliseconds")

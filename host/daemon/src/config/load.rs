@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use qx_broker::PublishWay;
 use qx_events::{Limits, RetryPolicy, Settings, StartFrom};
 use qx_sandbox::Capability;
 use url::Url;
@@ -234,6 +235,7 @@ fn relay(reader: &Reader<'_>) -> RelayConfig {
         poll_max: millis(reader, &keys::RELAY_POLL_MAX),
         retention: hours(reader, &keys::RELAY_RETENTION),
         lease: Duration::from_secs(reader.number(&keys::RELAY_LEASE)),
+        publish: publish(reader.word(&keys::RELAY_PUBLISH).unwrap_or_default()),
     };
     // A lease is renewed at each look, and must survive one that comes late.
     if relay.poll_max * 2 > relay.lease {
@@ -251,6 +253,14 @@ fn relay(reader: &Reader<'_>) -> RelayConfig {
         );
     }
     relay
+}
+
+fn publish(word: &str) -> PublishWay {
+    match word {
+        "pipelined" => PublishWay::Pipelined,
+        "batch" => PublishWay::Batch,
+        _auto => PublishWay::Auto,
+    }
 }
 
 fn listen(reader: &Reader<'_>) -> Option<SocketAddr> {

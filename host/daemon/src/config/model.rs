@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use qx_broker::PublishWay;
 use qx_events::Settings;
 use qx_sandbox::Capability;
 use url::Url;
@@ -95,6 +96,8 @@ pub struct RelayConfig {
     pub retention: Duration,
     /// Term of the leading relay's lease.
     pub lease: Duration,
+    /// How rows go to NATS.
+    pub publish: PublishWay,
 }
 
 /// From the stream to the handlers.

@@ -63,8 +63,12 @@ pub enum Published {
 /// The sending side.
 #[async_trait]
 pub trait Publisher: Send + Sync {
-    /// Sends all of them, pipelined and in order. The answer at index i belongs to
-    /// message i; there are as many answers as messages.
+    /// Sends all of them, in order. The answer at index i belongs to message i; there
+    /// are as many answers as messages.
+    ///
+    /// None is stored before one that was given earlier, in this call or in one
+    /// before, unless that one was refused: what the way or the server loses in the
+    /// middle takes everything behind it along.
     async fn publish(&self, messages: &[Outgoing]) -> Vec<Published>;
 
     /// Which stream this is now, and how far it goes. A stream that is gone is made

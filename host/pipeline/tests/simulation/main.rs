@@ -30,6 +30,8 @@ mod mix;
 #[cfg(test)]
 mod models;
 #[cfg(test)]
+mod outbox_order;
+#[cfg(test)]
 mod poison;
 #[cfg(test)]
 mod relay;

@@ -185,17 +185,24 @@ impl Broker {
             .all(|durable| durable.lag(stored) == Lag::default())
     }
 
-    fn store(&self, message: &Outgoing) -> Published {
+    /// Stores one message. `overtakes`: one before it was lost on the way. Whether it
+    /// is on the stream, whatever the answer.
+    fn store(&self, message: &Outgoing, overtakes: bool) -> (Published, bool) {
         let mut books = self.books();
         if books.refused.contains(&message.message_id) {
-            return Published::Refused("too large".to_owned());
+            return (Published::Refused("too large".to_owned()), false);
         }
         if self.door.mischief.strikes() {
-            return Published::Unknown("lost on the way".to_owned());
+            return (Published::Unknown("lost on the way".to_owned()), false);
         }
         let known = books.remembered.get(&message.message_id).copied();
         let sequence = known.unwrap_or(books.messages.len() as u64 + 1);
         if known.is_none() {
+            // Behind the look at the ids, as NATS does.
+            if overtakes {
+                let why = "the stream does not end where it should";
+                return (Published::Unknown(why.to_owned()), false);
+            }
             books.messages.push(message.clone());
             // Misbehaves: its window for duplicates is over already.
             if !self.door.mischief.strikes() {
@@ -205,18 +212,31 @@ impl Broker {
         let (event, duplicate) = (message.message_id.as_u128(), known.is_some());
         self.history.push(Effect::Stored { event, duplicate });
         if books.silent.contains(&message.message_id) {
-            return Published::Unknown("no answer".to_owned());
+            return (Published::Unknown("no answer".to_owned()), true);
         }
         if books.answers_lost > 0 {
             books.answers_lost -= 1;
-            return Published::Unknown("the answer was lost".to_owned());
+            return (Published::Unknown("the answer was lost".to_owned()), true);
         }
         let stream = "QX".to_owned();
-        Published::Stored(StoredAt {
+        let at = StoredAt {
             stream,
             sequence,
             duplicate,
-        })
+        };
+        (Published::Stored(at), true)
+    }
+
+    /// A chain: each message is stored behind the one before it, or not at all. One
+    /// that is lost in the middle takes all new ones behind it along.
+    fn store_all(&self, messages: &[Outgoing]) -> Vec<Published> {
+        let mut lost = false;
+        let store = |message| {
+            let (answer, is_there) = self.store(message, lost);
+            lost |= !is_there && matches!(answer, Published::Unknown(_));
+            answer
+        };
+        messages.iter().map(store).collect()
     }
 
     pub(super) fn settle(&self, receipt: &ModelReceipt, settle: impl FnOnce(&mut Durable)) {
@@ -247,7 +267,7 @@ impl Publisher for Broker {
         if connection != self.connection() {
             return unknown(&Fault::transient("publish", "the connection broke"));
         }
-        let answers = messages.iter().map(|message| self.store(message)).collect();
+        let answers = self.store_all(messages);
         self.arrived.notify_waiters();
         let takes = self.books().publish_takes.pop();
         if let Some(takes) = takes {

@@ -1,0 +1,219 @@
+//! No message is stored before one that was given earlier, whatever the server, or
+//! another program, does in between. Atomic batches keep the same promise.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
+use qx_broker::testing::Nats;
+use qx_broker::{Broker, NatsConfig, PublishWay};
+use qx_events::ports::{Published, Publisher};
+use qx_events::wire::Outgoing;
+
+use crate::world::{aside, broker, message, messages, store};
+
+async fn with_way(nats: &Nats, publish: PublishWay) -> Broker {
+    let config = NatsConfig {
+        publish,
+        ..nats.config()
+    };
+    Broker::connect(config).await.unwrap()
+}
+
+/// The stream as we make it, with this change.
+async fn made(nats: &Nats, change: impl FnOnce(&mut Config)) {
+    let mut config = Config {
+        name: "QX_EVENTS".to_owned(),
+        subjects: vec!["svc.>".to_owned()],
+        storage: StorageType::File,
+        duplicate_window: Duration::from_mins(10),
+        allow_direct: true,
+        ..Config::default()
+    };
+    change(&mut config);
+    aside(nats).await.create_stream(config).await.unwrap();
+}
+
+/// What the stream has of our messages, in its order: their ids, and whether they
+/// came in a batch.
+async fn on_the_stream(nats: &Nats) -> Vec<(String, bool)> {
+    let stream = aside(nats).await.get_stream("QX_EVENTS").await.unwrap();
+    let state = stream.cached_info().state.clone();
+    let mut ids = Vec::new();
+    for sequence in state.first_sequence.max(1)..=state.last_sequence {
+        let message = stream.get_raw_message(sequence).await.unwrap();
+        if let Some(id) = message.headers.get("Nats-Msg-Id") {
+            let batch = message.headers.get("Nats-Batch-Id").is_some();
+            ids.push((id.to_string(), batch));
+        }
+    }
+    ids
+}
+
+fn ids(messages: &[Outgoing]) -> Vec<String> {
+    let id = |message: &Outgoing| message.message_id.to_string();
+    messages.iter().map(id).collect()
+}
+
+fn is_stored(answer: &Published) -> bool {
+    matches!(answer, Published::Stored(_))
+}
+
+#[tokio::test]
+async fn nothing_overtakes_a_message_that_the_stream_has_no_room_for() {
+    let nats = Nats::start().await.unwrap();
+    made(&nats, |it| {
+        it.max_bytes = 8_000;
+        it.discard = DiscardPolicy::New;
+    })
+    .await;
+    let broker = broker(&nats).await;
+    let mut rows = messages("a", 10);
+    // There is room for all but this one.
+    rows[4] = message("a", &"x".repeat(7_000));
+    let answers = broker.publish(&rows).await;
+    assert!(answers[..4].iter().all(is_stored), "{answers:?}");
+    assert!(
+        answers[4..]
+            .iter()
+            .all(|it| matches!(it, Published::Unknown(_))),
+        "{answers:?}"
+    );
+    let found: Vec<_> = on_the_stream(&nats)
+        .await
+        .into_iter()
+        .map(|it| it.0)
+        .collect();
+    assert_eq!(found, ids(&rows[..4]));
+}
+
+#[tokio::test]
+async fn other_programs_on_the_stream_neither_stop_nor_reorder_ours() {
+    let nats = Nats::start().await.unwrap();
+    let broker = broker(&nats).await;
+    let other = aside(&nats).await;
+    let enough = Arc::new(AtomicBool::new(false));
+    let until = Arc::clone(&enough);
+    let noise = async move {
+        while !until.load(Ordering::Relaxed) {
+            let sent = other.publish("svc.noise", "x".into()).await.unwrap();
+            sent.await.unwrap();
+        }
+    };
+    let rows = messages("a", 1_500);
+    let ours = async {
+        let answers = broker.publish(&rows).await;
+        enough.store(true, Ordering::Relaxed);
+        answers
+    };
+    let (answers, ()) = tokio::join!(ours, noise);
+    assert!(answers.iter().all(is_stored));
+    // When it is quiet again, so are we.
+    store(&broker, &messages("b", 1_500)).await;
+    let found = on_the_stream(&nats).await.into_iter().map(|it| it.0);
+    assert!(found.take(1_500).eq(ids(&rows)), "reordered");
+}
+
+#[tokio::test]
+async fn what_is_sent_again_goes_on_behind_what_was_stored() {
+    let nats = Nats::start().await.unwrap();
+    for way in [PublishWay::Pipelined, PublishWay::Batch] {
+        let broker = with_way(&nats, way).await;
+        let rows = messages("a", 30);
+        store(&broker, &rows[..11]).await;
+        let before = on_the_stream(&nats).await.len() - 11;
+        store(&broker, &rows).await;
+        let found: Vec<_> = on_the_stream(&nats)
+            .await
+            .into_iter()
+            .skip(before)
+            .collect();
+        let found: Vec<_> = found.into_iter().map(|it| it.0).collect();
+        assert_eq!(found, ids(&rows), "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_stored_side_by_side_and_answered_for_each() {
+    let nats = Nats::start().await.unwrap();
+    let broker = with_way(&nats, PublishWay::Batch).await;
+    let rows = messages("a", 1_200);
+    let answers = broker.publish(&rows).await;
+    let places = answers.iter().map(|answer| match answer {
+        Published::Stored(at) => at.sequence,
+        Published::Refused(why) | Published::Unknown(why) => panic!("{why}"),
+    });
+    assert_eq!(
+        places.collect::<Vec<_>>(),
+        (1..=1_200).collect::<Vec<u64>>()
+    );
+    let found = on_the_stream(&nats).await;
+    assert!(found.iter().all(|(_, batch)| *batch));
+    let found: Vec<_> = found.into_iter().map(|it| it.0).collect();
+    assert_eq!(found, ids(&rows));
+}
+
+#[tokio::test]
+async fn a_batch_that_cannot_go_as_one_goes_message_by_message() {
+    let nats = Nats::start().await.unwrap();
+    made(&nats, |it| {
+        it.allow_atomic_publish = true;
+        it.max_message_size = 2_000;
+    })
+    .await;
+    let broker = with_way(&nats, PublishWay::Batch).await;
+    let mut rows = messages("a", 10);
+    rows[4] = message("a", &"x".repeat(3_000));
+    let answers = broker.publish(&rows).await;
+    for (index, answer) in answers.iter().enumerate() {
+        let refused = matches!(answer, Published::Refused(_));
+        assert_eq!(refused, index == 4, "{answer:?}");
+    }
+    rows.remove(4);
+    let found: Vec<_> = on_the_stream(&nats)
+        .await
+        .into_iter()
+        .map(|it| it.0)
+        .collect();
+    assert_eq!(found, ids(&rows));
+}
+
+#[tokio::test]
+async fn a_stream_that_takes_no_batches_is_served_pipelined() {
+    let nats = Nats::start().await.unwrap();
+    made(&nats, |_| ()).await;
+    let broker = with_way(&nats, PublishWay::Batch).await;
+    let rows = messages("a", 100);
+    store(&broker, &rows).await;
+    let found = on_the_stream(&nats).await;
+    assert!(found.iter().all(|(_, batch)| !batch));
+    let found: Vec<_> = found.into_iter().map(|it| it.0).collect();
+    assert_eq!(found, ids(&rows));
+}
+
+#[tokio::test]
+async fn nothing_new_is_stored_on_a_stream_that_lost_what_it_had_confirmed() {
+    let nats = Nats::start().await.unwrap();
+    let broker = broker(&nats).await;
+    let rows = messages("a", 30);
+    store(&broker, &rows[..20]).await;
+    // Behind a connection that stands.
+    aside(&nats).await.delete_stream("QX_EVENTS").await.unwrap();
+    made(&nats, |_| ()).await;
+    let answers = broker.publish(&rows[20..]).await;
+    assert!(
+        answers.iter().all(|it| matches!(it, Published::Unknown(_))),
+        "{answers:?}"
+    );
+    assert_eq!(on_the_stream(&nats).await, []);
+    // The relay looks, and sends all of them.
+    assert_eq!(broker.state().await.unwrap().last_seq, 0);
+    store(&broker, &rows).await;
+    let found: Vec<_> = on_the_stream(&nats)
+        .await
+        .into_iter()
+        .map(|it| it.0)
+        .collect();
+    assert_eq!(found, ids(&rows));
+}
