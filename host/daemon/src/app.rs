@@ -20,7 +20,7 @@ use crate::catalog::Catalog;
 use crate::clock::SystemClock;
 use crate::config::{Config, StreamKind};
 use crate::fleet::Fleet;
-use crate::open::{self, Opened, StartError};
+use crate::open::{self, Compiler, Opened, StartError};
 use crate::supervise::{Drained, Supervisor, Task};
 use crate::telemetry::{LimitsHit, Sampled, Sampler};
 use housekeeping::{Housekeeping, Retention};
@@ -35,17 +35,20 @@ pub struct Surroundings {
     pub witness: Arc<dyn Witness>,
     /// Ties spans to W3C contexts.
     pub propagation: Arc<dyn Propagation>,
+    /// Who compiles components.
+    pub compiler: Compiler,
     /// Serves `/metrics`; none in tests and in embedded use.
     pub metrics: Option<crate::telemetry::Metrics>,
 }
 
 impl Surroundings {
-    /// Nobody watches, nothing is exported.
+    /// Nobody watches, nothing is exported, components are compiled in this process.
     pub fn quiet(roles: Roles) -> Self {
         Self {
             roles,
             witness: Arc::new(Blind),
             propagation: Arc::new(PassThrough),
+            compiler: Compiler::Own,
             metrics: None,
         }
     }
@@ -92,7 +95,7 @@ impl App {
         };
         let limits = around.metrics.clone();
         let limits = limits.map(|metrics| LimitsHit::new(metrics) as Arc<dyn LogSink>);
-        let sandbox = Arc::new(open::sandbox(&config, &clock, limits)?);
+        let sandbox = Arc::new(open::sandbox(&config, &clock, (around.compiler, limits))?);
         let mediator = Arc::new(Mediator::default());
         let (settler, commits) = Settler::new(store.ledger());
         let dispatcher = Arc::new(Dispatcher::new(Services {

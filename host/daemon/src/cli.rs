@@ -15,6 +15,8 @@ mod run;
 pub(crate) mod screen;
 mod trigger;
 
+use std::process::ExitCode;
+
 pub use args::Cli;
 use args::{Command, DlqCommand, HandlersCommand, OutboxCommand};
 pub(crate) use exit::chain;
@@ -28,6 +30,18 @@ impl From<crate::open::StartError> for Failure {
             Self::failed("start", error)
         }
     }
+}
+
+/// Compiles a component, if that is what this process was started for: before
+/// anything else of the host exists.
+pub fn compile_component(cli: &Cli) -> Option<ExitCode> {
+    let Command::CompileComponent(args) = &cli.command else {
+        return None;
+    };
+    Some(qx_sandbox::compile_as_child(
+        args.memory_bytes,
+        args.seconds,
+    ))
 }
 
 /// Runs what was asked for.
@@ -55,6 +69,9 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
             Command::Dlq(DlqCommand::Show(args)) => dlq::show(config, &args).await,
             Command::Dlq(DlqCommand::Retry(args)) => dlq::retry(config, args).await,
             Command::Dlq(DlqCommand::Drop(args)) => dlq::drop_letters(config, args).await,
+            Command::CompileComponent(_) => Err(Failure::usage(
+                "compile-component is what the host starts for itself",
+            )),
             Command::Audit(output) => audit::audit(config, output.output).await,
             Command::Doctor(output) => doctor::doctor(config, output.output).await,
         }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use qx_broker::Broker;
 use qx_events::ports::{Clock, Publisher, Stream};
-use qx_sandbox::{LogSink, Sandbox, SandboxConfig};
+use qx_sandbox::{ChildCompiler, Compilation, LogSink, Sandbox, SandboxConfig};
 use qx_store::{EmbeddedStream, Store, StoreConfig};
 
 use crate::config::{
-    Config, ConfigFaults, DatabaseUrl, EmbeddedConfig, NatsAuth, NatsConfig, StreamKind,
+    ComponentsConfig, Config, ConfigFaults, DatabaseUrl, EmbeddedConfig, NatsAuth, NatsConfig,
+    StreamKind,
 };
 
 /// Where a running `qx-host dev` leaves its configuration, below the folder it was
@@ -210,7 +211,7 @@ pub async fn stream(config: &Config) -> Result<Opened, StartError> {
 pub fn sandbox(
     config: &Config,
     clock: &Arc<dyn Clock>,
-    log_sink: Option<Arc<dyn LogSink>>,
+    (compiler, log_sink): (Compiler, Option<Arc<dyn LogSink>>),
 ) -> Result<Sandbox, StartError> {
     let dir = &config.components.dir;
     // Made only where nothing is: of a file in its place the reading says more.
@@ -231,9 +232,38 @@ pub fn sandbox(
         component_bytes_max: usize::try_from(config.components.component_bytes_max)
             .unwrap_or(usize::MAX),
         log_sink,
+        compilation: compilation(compiler, &config.components),
         ..SandboxConfig::new(Arc::clone(clock))
     })
     .map_err(StartError::Sandbox)
+}
+
+/// Who compiles components.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compiler {
+    /// This process: an application that embeds the host and brings its own
+    /// components.
+    Own,
+    /// Another process of this program, which is `qx-host`.
+    ThisProgram,
+}
+
+/// What the program is told to be a compiler.
+pub(crate) const COMPILE_COMMAND: &str = "compile-component";
+
+/// The program that runs here, also when its file was replaced meanwhile.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+fn compilation(compiler: Compiler, config: &ComponentsConfig) -> Compilation {
+    match compiler {
+        Compiler::Own => Compilation::InProcess,
+        Compiler::ThisProgram => Compilation::Child(ChildCompiler {
+            program: THIS_PROGRAM.into(),
+            args: vec![COMPILE_COMMAND.into()],
+            time_max: config.compile_time,
+            memory_bytes_max: config.compile_memory_bytes,
+        }),
+    }
 }
 
 fn nats_config(nats: &NatsConfig, prefix: &str) -> Result<qx_broker::NatsConfig, StartError> {

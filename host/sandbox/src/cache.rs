@@ -99,16 +99,15 @@ impl Cache {
             .ok()
     }
 
-    /// Keeps a compiled component. Written aside and renamed: an entry is whole or
-    /// not there.
-    pub(crate) fn put(&self, component: &Component, digest: Digest) -> io::Result<()> {
-        let code = component.serialize().map_err(io::Error::other)?;
-        let path = self.path(component.engine(), digest);
+    /// Keeps a component's native code. Written aside and renamed: an entry is whole
+    /// or not there.
+    pub(crate) fn put(&self, engine: &Engine, code: &[u8], digest: Digest) -> io::Result<()> {
+        let path = self.path(engine, digest);
         let mut unfinished = path.clone();
         unfinished.set_extension(format!("{}{SUFFIX_UNFINISHED}", std::process::id()));
         let mut file = create(&unfinished)?;
-        file.write_all(&code)?;
-        file.write_all(&Sha256::digest(&code))?;
+        file.write_all(code)?;
+        file.write_all(&Sha256::digest(code))?;
         file.sync_all()?;
         // Who dies here leaves a file that nobody reads, until it is the oldest.
         fs::rename(&unfinished, &path)?;

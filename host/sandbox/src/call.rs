@@ -13,7 +13,7 @@ mod log;
 pub(crate) mod memory;
 mod outcome;
 pub(crate) mod state;
-mod text;
+pub(crate) mod text;
 pub(crate) mod wasi;
 
 use std::any::Any;

@@ -79,6 +79,13 @@ pub(crate) fn build(instances_max: u32, memory_bytes_max: usize) -> Result<Engin
     Engine::new(&config).map_err(SandboxError::Engine)
 }
 
+/// An engine that only compiles: it reserves nothing, and its code fits the other.
+pub(crate) fn for_compiling() -> wasmtime::Result<Engine> {
+    let mut config = base();
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    Engine::new(&config)
+}
+
 fn base() -> Config {
     let mut config = Config::new();
     config
@@ -142,4 +149,23 @@ pub(crate) fn start_ticker(engine: &Engine) -> Result<(), SandboxError> {
         })
         .map(|_| ())
         .map_err(SandboxError::Ticker)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
+    use super::*;
+
+    fn hash(engine: &Engine) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    #[test]
+    fn what_one_engine_compiles_the_other_runs() {
+        let pooled = build(1, 1 << 20).unwrap();
+        assert_eq!(hash(&pooled), hash(&for_compiling().unwrap()));
+    }
 }

@@ -218,6 +218,33 @@ pub enum LoadError {
         /// Whose sidecar.
         component: String,
     },
+    /// It takes too long to compile.
+    #[error(
+        "compiling the component took longer than {seconds} s: raise [components] compile_timeout_s if it is meant to be, or build it smaller"
+    )]
+    CompileTime {
+        /// The cap.
+        seconds: f64,
+    },
+    /// It takes too much memory to compile.
+    #[error(
+        "compiling the component took more than {megabytes} MB: raise [components] compile_memory_mb if it is meant to be, or build it smaller"
+    )]
+    CompileMemory {
+        /// The cap.
+        megabytes: u64,
+    },
+    /// The compiling process did not do what it is there for.
+    #[error(
+        "the compiler ended with {how}; the host and what is in service go on: build the component again, and report it with the file if that does not help"
+    )]
+    CompilerEnded {
+        /// How, and what it said.
+        how: String,
+    },
+    /// There is no compiling process.
+    #[error("start the process that compiles components")]
+    CompilerNotStarted(#[source] std::io::Error),
     /// The compiler failed in a way that it should not.
     #[error(
         "the compiler gave up on the component: this is a fault of the host, please report it with the file"

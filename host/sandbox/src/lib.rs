@@ -8,6 +8,7 @@
 mod bind;
 mod cache;
 mod call;
+mod compile;
 mod contract;
 mod engine;
 mod error;
@@ -20,9 +21,12 @@ mod routes_section;
 mod sandbox;
 mod signature;
 mod surface;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use compile::{ChildCompiler, Compilation, compile_as_child};
 pub use error::{LoadError, SandboxError};
 pub use limits::{FIXED, FixedLimit};
 pub use log_sink::{CallId, LogSink};

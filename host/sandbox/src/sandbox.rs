@@ -1,7 +1,8 @@
 //! Loads components: checks what they are and want, compiles, links and binds
 //! them. What comes out can be called.
 //!
-//! One compile at a time, on a thread of its own. Nothing of the guest runs here.
+//! One compile at a time, in a process of its own or on a thread that may be
+//! blocked. Nothing of the guest runs here.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::bind::{Bound, bind};
 use crate::cache::Cache;
 use crate::call::ComponentHandler;
 use crate::call::context::{Context, Shared};
+use crate::compile::{self, Compilation};
 use crate::contract;
 use crate::error::{LoadError, SandboxError};
 use crate::imports;
@@ -46,6 +48,8 @@ pub struct SandboxConfig {
     pub instances_max: u32,
     /// Most memory that a component's limits can give it, in bytes.
     pub memory_bytes_max: usize,
+    /// Where components are compiled.
+    pub compilation: Compilation,
     /// Largest file that is compiled, in bytes.
     pub component_bytes_max: usize,
     /// Time of emitted events.
@@ -55,10 +59,11 @@ pub struct SandboxConfig {
 }
 
 impl SandboxConfig {
-    /// The defaults: no cache, nobody who looks at the lines.
+    /// The defaults: no cache, compiled in this process, nobody who looks at the lines.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             cache_dir: None,
+            compilation: Compilation::InProcess,
             instances_max: INSTANCES_MAX,
             memory_bytes_max: MEMORY_BYTES_MAX,
             component_bytes_max: COMPONENT_BYTES_MAX,
@@ -79,7 +84,7 @@ struct Inner {
     linker: Linker<Context>,
     cache: Option<Cache>,
     /// One compile at a time: it takes all the processor it gets.
-    compiling: Arc<Semaphore>,
+    compiling: Semaphore,
     instances: Arc<Semaphore>,
     config: SandboxConfig,
 }
@@ -139,7 +144,7 @@ impl Sandbox {
                 engine,
                 linker,
                 cache,
-                compiling: Arc::new(Semaphore::new(1)),
+                compiling: Semaphore::new(1),
                 instances: Arc::new(Semaphore::new(instances)),
                 config,
             }),
@@ -148,15 +153,58 @@ impl Sandbox {
 
     /// Loads a component. What is in service is not touched.
     pub async fn load(&self, bytes: Vec<u8>, manifest: Manifest) -> Result<Loaded, LoadError> {
-        let turn = Arc::clone(&self.inner.compiling).acquire_owned().await;
-        let inner = Arc::clone(&self.inner);
-        tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            inner.load(&bytes, manifest)
-        })
-        .await
-        .map_err(LoadError::Compiler)?
+        // Held to the end: the semaphore is never closed.
+        let _turn = self.inner.compiling.acquire().await;
+        let (manifest, checked) = self
+            .aside(move |inner| {
+                let checked = inner.check(bytes, &manifest)?;
+                Ok((manifest, checked))
+            })
+            .await?;
+        let checked = match (&self.inner.config.compilation, checked) {
+            (Compilation::Child(compiler), Checked::New(new)) => {
+                let code = compiler.compile(&new.bytes).await?;
+                Checked::Compiled { new, code }
+            }
+            (Compilation::InProcess | Compilation::Child(_), checked) => checked,
+        };
+        self.aside(move |inner| inner.finish(checked, manifest))
+            .await
     }
+
+    /// Runs what takes long on a thread that may be blocked.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, LoadError> + Send + 'static,
+    ) -> Result<T, LoadError> {
+        let inner = Arc::clone(&self.inner);
+        tokio::task::spawn_blocking(move || work(&inner))
+            .await
+            .map_err(LoadError::Compiler)?
+    }
+}
+
+/// How far a component is on its way.
+enum Checked {
+    /// Its native code was there already.
+    Kept { component: Component, named: Named },
+    /// To be compiled.
+    New(New),
+    /// Compiled elsewhere.
+    Compiled { new: New, code: Vec<u8> },
+}
+
+/// A component whose names were found good.
+struct New {
+    bytes: Vec<u8>,
+    named: Named,
+}
+
+/// What a component's names say.
+struct Named {
+    digest: Digest,
+    imports: Vec<String>,
+    routes: Vec<Route>,
 }
 
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<Context>> {
@@ -171,14 +219,41 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Context>> {
 }
 
 impl Inner {
-    fn load(&self, bytes: &[u8], manifest: Manifest) -> Result<Loaded, LoadError> {
-        self.check_sizes(bytes, &manifest)?;
-        let surface = Surface::read(bytes)?;
+    /// Everything that can be said before it is compiled; and the native code, when
+    /// it is kept.
+    fn check(&self, bytes: Vec<u8>, manifest: &Manifest) -> Result<Checked, LoadError> {
+        self.check_sizes(&bytes, manifest)?;
+        let surface = Surface::read(&bytes)?;
         check_world(&surface)?;
-        imports::check(&surface.imports, &manifest)?;
-        let routes = routes(&surface, &manifest)?;
-        let digest = Digest::new(Sha256::digest(bytes).into());
-        let component = self.compile(bytes, digest)?;
+        imports::check(&surface.imports, manifest)?;
+        let named = Named {
+            digest: Digest::new(Sha256::digest(&bytes).into()),
+            routes: routes(&surface, manifest)?,
+            imports: surface.imports,
+        };
+        let kept = self.cache.as_ref();
+        Ok(
+            match kept.and_then(|cache| cache.get(&self.engine, named.digest)) {
+                Some(component) => Checked::Kept { component, named },
+                None => Checked::New(New { bytes, named }),
+            },
+        )
+    }
+
+    fn finish(&self, checked: Checked, manifest: Manifest) -> Result<Loaded, LoadError> {
+        let (component, named) = match checked {
+            Checked::Kept { component, named } => (component, named),
+            Checked::Compiled { new, code } => (self.keep(&code, new.named.digest)?, new.named),
+            Checked::New(new) => {
+                let code = compile::in_process(&self.engine, &new.bytes)?;
+                (self.keep(&code, new.named.digest)?, new.named)
+            }
+        };
+        let Named {
+            digest,
+            imports,
+            routes,
+        } = named;
         check_memory(&component, &manifest)?;
         let pre = self
             .linker
@@ -211,7 +286,7 @@ impl Inner {
             digest,
             bindings,
             exports,
-            imports: surface.imports,
+            imports,
             handler,
         })
     }
@@ -238,35 +313,24 @@ impl Inner {
         Ok(())
     }
 
-    fn compile(&self, bytes: &[u8], digest: Digest) -> Result<Component, LoadError> {
-        let kept = self.cache.as_ref();
-        if let Some(component) = kept.and_then(|cache| cache.get(&self.engine, digest)) {
-            return Ok(component);
+    /// Keeps native code for the next start, and takes it into this process.
+    fn keep(&self, code: &[u8], digest: Digest) -> Result<Component, LoadError> {
+        if let Some(cache) = &self.cache {
+            match cache.put(&self.engine, code, digest) {
+                // Mapped from the file, it is shared between processes.
+                Ok(()) => {
+                    if let Some(component) = cache.get(&self.engine, digest) {
+                        return Ok(component);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, %digest, "cannot keep the compiled component");
+                }
+            }
         }
-        let component = Component::from_binary(&self.engine, bytes).map_err(refused)?;
-        if let Some(Err(error)) = kept.map(|cache| cache.put(&component, digest)) {
-            tracing::warn!(%error, %digest, "cannot keep the compiled component");
-        }
-        Ok(component)
+        compile::take(&self.engine, code)
     }
 }
-
-/// What the engine says against a component: that it is not valid, or too large for
-/// the pool of instances.
-fn refused(error: wasmtime::Error) -> LoadError {
-    let cause = error.root_cause().to_string();
-    if OVER_THE_POOL.iter().any(|text| cause.contains(text)) {
-        return LoadError::TooComplex { what: cause };
-    }
-    LoadError::Invalid(error)
-}
-
-/// What the engine says of a component that no slot of the pool can hold.
-const OVER_THE_POOL: [&str; 3] = [
-    "pooling allocator",
-    "which exceeds the ",
-    "exceeds the per-instance limit",
-];
 
 /// A handler that no event reaches is no error, and seldom meant.
 fn warn_of_unbound(component: &ComponentName, exports: &[String], bindings: &[Binding]) {

@@ -3,7 +3,6 @@
 
 mod caching;
 mod calls;
-mod guests;
 mod hostile;
 mod limits;
 mod loading;

@@ -50,6 +50,10 @@ pub enum Command {
     Dlq(DlqCommand),
     /// Counts rows, handled events and dead letters, from the tables.
     Audit(OutputArgs),
+    /// Compiles one component, from standard input to standard output: what the
+    /// daemon starts for each.
+    #[command(hide = true)]
+    CompileComponent(CompileArgs),
     /// Looks for what is wrong with the configuration, the servers and the tools.
     Doctor(OutputArgs),
 }
@@ -61,6 +65,14 @@ pub enum Output {
     Text,
     /// For programs.
     Json,
+}
+
+#[derive(Debug, Args)]
+pub struct CompileArgs {
+    /// Most bytes that it maps.
+    pub memory_bytes: u64,
+    /// Most seconds that it takes on each processor.
+    pub seconds: u64,
 }
 
 #[derive(Debug, Args)]

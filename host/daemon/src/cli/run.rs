@@ -48,6 +48,7 @@ pub(super) fn surroundings(roles: Roles, telemetry: &Telemetry, live: bool) -> S
         roles,
         witness: Arc::new(All::new(witnesses)),
         propagation: telemetry.propagation(),
+        compiler: open::Compiler::ThisProgram,
         metrics: Some(telemetry.metrics()),
     }
 }

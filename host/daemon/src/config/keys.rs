@@ -158,6 +158,14 @@ keys! {
         .default("64")
         .doc("Largest component that is compiled.");
 
+    COMPONENTS_COMPILE_TIMEOUT = number("components", "compile_timeout_s", 1, HOUR_S, "seconds")
+        .default("120")
+        .doc("Time that compiling one component may take.");
+    // In less not even the smallest can be compiled.
+    COMPONENTS_COMPILE_MEMORY = number("components", "compile_memory_mb", 256, 262_144, "MiB")
+        .default("4096")
+        .doc("Addresses that compiling one component may map: more than it uses of memory.");
+
     DEFAULTS_ATTEMPTS = bounds::attempts("defaults")
         .default("5")
         .doc("Attempts at one event, the first included; then it is a dead letter.");

@@ -33,7 +33,7 @@ const fn limit(
 const FAILS: &str = "the attempt fails, the instance is dropped";
 
 /// Every limit that can be set.
-static SET: [Limit; 11] = [
+static SET: [Limit; 13] = [
     limit(
         "deadline",
         &keys::DEFAULTS_TIMEOUT,
@@ -90,6 +90,18 @@ static SET: [Limit; 11] = [
         "further events wait on the stream",
     ),
     limit("", &keys::COMPONENTS_MAX_MB, "", "it is not loaded"),
+    limit(
+        "",
+        &keys::COMPONENTS_COMPILE_TIMEOUT,
+        "",
+        "it is not loaded; what is in service stays",
+    ),
+    limit(
+        "",
+        &keys::COMPONENTS_COMPILE_MEMORY,
+        "",
+        "it is not loaded; what is in service stays",
+    ),
 ];
 
 /// The table, as Markdown.

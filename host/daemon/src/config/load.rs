@@ -171,6 +171,8 @@ fn components(reader: &Reader<'_>) -> ComponentsConfig {
         cache_dir: reader.path(&keys::COMPONENTS_CACHE_DIR).unwrap_or_default(),
         grants: grants(&reader.words(&keys::COMPONENTS_GRANTS)),
         component_bytes_max: reader.number(&keys::COMPONENTS_MAX_MB) << 20,
+        compile_time: Duration::from_secs(reader.number(&keys::COMPONENTS_COMPILE_TIMEOUT)),
+        compile_memory_bytes: reader.number(&keys::COMPONENTS_COMPILE_MEMORY) << 20,
     }
 }
 

@@ -81,6 +81,10 @@ pub struct ComponentsConfig {
     pub grants: BTreeSet<Capability>,
     /// Largest component that is compiled, in bytes.
     pub component_bytes_max: u64,
+    /// Time that compiling one component may take.
+    pub compile_time: Duration,
+    /// Addresses that compiling one component may map, in bytes.
+    pub compile_memory_bytes: u64,
     /// What a component gets whose own file does not say otherwise.
     pub defaults: Settings,
 }

@@ -4,10 +4,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
 
-fn component() -> (Engine, Component, Digest) {
+fn component() -> (Engine, Vec<u8>, Digest) {
     let engine = crate::engine::build(1, 1 << 20).unwrap();
-    let component = Component::from_binary(&engine, &wat::parse_str("(component)").unwrap());
-    (engine, component.unwrap(), Digest::new([7; 32]))
+    let code = engine.precompile_component(&wat::parse_str("(component)").unwrap());
+    (engine, code.unwrap(), Digest::new([7; 32]))
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
@@ -51,7 +51,7 @@ fn what_was_put_is_found_again_and_only_for_this_component() {
     let cache = Cache::open(folder.path()).unwrap();
     let (engine, component, digest) = component();
     assert!(cache.get(&engine, digest).is_none());
-    cache.put(&component, digest).unwrap();
+    cache.put(&engine, &component, digest).unwrap();
     assert!(cache.get(&engine, digest).is_some());
     assert!(cache.get(&engine, Digest::new([8; 32])).is_none());
     let entry = entries(folder.path()).pop().unwrap();
@@ -63,7 +63,7 @@ fn a_damaged_entry_is_no_entry() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(folder.path()).unwrap();
     let (engine, component, digest) = component();
-    cache.put(&component, digest).unwrap();
+    cache.put(&engine, &component, digest).unwrap();
     let entry = entries(folder.path()).pop().unwrap();
     let whole = fs::read(&entry).unwrap();
     let middle = whole.len() / 2;
@@ -73,7 +73,7 @@ fn a_damaged_entry_is_no_entry() {
         fs::write(&entry, damaged).unwrap();
         assert!(cache.get(&engine, digest).is_none());
     }
-    cache.put(&component, digest).unwrap();
+    cache.put(&engine, &component, digest).unwrap();
     assert!(cache.get(&engine, digest).is_some());
 }
 
@@ -96,6 +96,6 @@ fn a_file_that_was_left_half_written_is_never_read() {
     let unfinished = cache.path(&engine, digest).with_extension("1.cwasm.new");
     fs::write(&unfinished, "half of it").unwrap();
     assert!(cache.get(&engine, digest).is_none());
-    cache.put(&component, digest).unwrap();
+    cache.put(&engine, &component, digest).unwrap();
     assert!(cache.get(&engine, digest).is_some());
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use qx_events::Outcome;
 
-use super::guests::ping;
 use super::world::{World, effects};
+use crate::testing::ping;
 
 fn cached(folder: &Path) -> World {
     World::with(|config| config.cache_dir = Some(folder.to_owned()))

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use qx_events::{Outcome, StateRead, StateWrite};
 
-use super::guests::ping;
 use super::world::{ID, PARENT, World, effects};
+use crate::testing::ping;
 
 #[tokio::test]
 async fn the_guest_sees_the_whole_event() {

@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use super::guests::{encode, ping};
 use super::world::{World, effects};
+use crate::testing::{encode, ping};
 
 /// Calls that the neighbour must have finished before a hostile guest that never
 /// ends by itself is ended: of some 15 that are due while it spins.
@@ -174,7 +174,7 @@ fn liars() -> Vec<Hostile> {
             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const {at}))
             (func (export "on-ping") (param i32) (result i32) (unreachable)))"#
         );
-        encode(super::guests::PING, &module)
+        encode(crate::testing::PING, &module)
     };
     vec![
         hostile(
@@ -330,6 +330,12 @@ async fn a_storm_of_traps_leaves_every_slot_to_the_neighbour() {
         assert_eq!(trapped.as_str(), "trap");
         effects(worked);
     }
+}
+
+#[tokio::test]
+async fn much_code_is_compiled_and_runs() {
+    let loaded = World::new().load(crate::testing::heavy(100, 1_000)).await;
+    assert_eq!(loaded.exports, ["on-ping"]);
 }
 
 /// A component whose parts are too many for any instance.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use qx_events::Outcome;
 
-use super::guests::{PING, component, ping};
 use super::world::{World, effects, failure};
+use crate::testing::{PING, component, ping};
 
 /// Long enough for a test to be sure, short enough to wait for.
 const PATIENCE: Duration = Duration::from_millis(150);

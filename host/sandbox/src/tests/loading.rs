@@ -2,8 +2,8 @@
 
 use qx_events::{Outcome, Pattern, Versions};
 
-use super::guests::{PING, component, encode, ping};
 use super::world::{World, effects};
+use crate::testing::{PING, component, encode, ping};
 use crate::{Capability, Grants, Loaded, ManifestRoute};
 
 /// One function for everything.

@@ -1,7 +1,7 @@
 //! Toolchains that link WASI: what they find works or is empty, and counts.
 
-use super::guests::encode;
 use super::world::{World, effects, failure};
+use crate::testing::encode;
 use crate::{Capability, Grants};
 
 /// As much of WASI as the tests call, in its own words.

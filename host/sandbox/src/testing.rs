@@ -1,33 +1,43 @@
 //! Components for the tests: a core module in text, with a world around it.
 //!
 //! The text speaks the canonical ABI. An event arrives as a pointer to its record,
-//! an answer leaves as a pointer to a `result`.
+//! an answer leaves as a pointer to a `result`. For tests of this crate and, behind
+//! the feature `testing`, of others.
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test's guest that cannot be made is a test that fails"
+)]
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 /// Named exports and all imports.
-pub(super) const PING: &str = "
+pub const PING: &str = "
     include qx:events/imports@1.0.0;
     use qx:events/types@1.0.0.{event, failure};
     export on-ping: func(event: event) -> result<_, failure>;";
 
 /// A component with one handler, `on-ping`: the body of its function, and further
 /// fields of the module. `$event` is the event; an answer must be left.
-pub(super) fn ping(body: &str, fields: &str) -> Vec<u8> {
+pub fn ping(body: &str, fields: &str) -> Vec<u8> {
     let handler = format!("(func (export \"on-ping\") (param $event i32) (result i32) {body})");
     component(PING, &format!("{handler} {fields}"))
 }
 
 /// A component of any world, with the fields of its module.
-pub(super) fn component(world: &str, fields: &str) -> Vec<u8> {
+pub fn component(world: &str, fields: &str) -> Vec<u8> {
     encode(world, &format!("(module {IMPORTS} {ABI} {fields})"))
 }
 
 /// A component of any world around any module. Behind `---` further packages may
 /// stand.
-pub(super) fn encode(world: &str, module: &str) -> Vec<u8> {
-    let mut core = wat::parse_str(module).unwrap();
+pub fn encode(world: &str, module: &str) -> Vec<u8> {
+    wrap(world, wat::parse_str(module).unwrap())
+}
+
+/// A component of any world around a module that is compiled already.
+pub fn wrap(world: &str, mut core: Vec<u8>) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let contract = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/1.0.0");
     resolve.push_dir(contract).unwrap();
@@ -42,6 +52,72 @@ pub(super) fn encode(world: &str, module: &str) -> Vec<u8> {
         .validate(true)
         .encode()
         .unwrap()
+}
+
+/// A component with one handler, `on-ping`, and so many functions of so many steps,
+/// ten bytes each: for the compiler to work on. Engines take at most 7 MB for one.
+pub fn heavy(functions: usize, steps: usize) -> Vec<u8> {
+    wrap(PING, heavy_module(functions, steps))
+}
+
+fn heavy_module(functions: usize, steps: usize) -> Vec<u8> {
+    // (local.get 0) (local.get 0) (i32.mul) (i32.const 7) (i32.add) (local.set 0)
+    const STEP: [u8; 10] = [0x20, 0, 0x20, 0, 0x6c, 0x41, 7, 0x6a, 0x21, 0];
+    let mut body = vec![0]; // No local but the parameter.
+    body.extend(STEP.repeat(steps));
+    body.extend([0x20, 0, 0x0b]); // (local.get 0) end
+    let vector = |each: &[u8]| [length(functions), each.repeat(functions)].concat();
+    let realloc: &[u8] = &[4, 0, 0x41, 0, 0x0b]; // Five bytes: (i32.const 0) end
+    let sections = [
+        // (i32) -> i32, and (i32 i32 i32 i32) -> i32.
+        (
+            1,
+            vec![
+                2, 0x60, 1, 0x7f, 1, 0x7f, 0x60, 4, 0x7f, 0x7f, 0x7f, 0x7f, 1, 0x7f,
+            ],
+        ),
+        (
+            3,
+            [length(functions + 1), vec![1], vec![0; functions]].concat(),
+        ),
+        (5, vec![1, 0, 1]),
+        (
+            7,
+            [
+                &[3, 6][..],
+                b"memory\x02\x00\x0ccabi_realloc\x00\x00\x07on-ping\x00\x01",
+            ]
+            .concat(),
+        ),
+        (10, {
+            let one = [length(body.len()), body].concat();
+            let rest = vector(&one);
+            // The count is of the others; the allocator is one more, and the first.
+            let others = rest.get(length(functions).len()..).unwrap().to_vec();
+            [length(functions + 1), realloc.to_vec(), others].concat()
+        }),
+    ];
+    let mut module = b"\0asm\x01\0\0\0".to_vec();
+    for (id, bytes) in sections {
+        module.push(id);
+        module.extend(length(bytes.len()));
+        module.extend(bytes);
+    }
+    module
+}
+
+/// A number in LEB128.
+fn length(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = number.to_le_bytes()[0] & 0x7f;
+        number >>= 7;
+        if number == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
 }
 
 /// Every function of the contract. Those that a module does not call are left out
