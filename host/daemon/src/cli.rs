@@ -68,6 +68,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
             Command::Dlq(DlqCommand::List(args)) => dlq::list(config, args).await,
             Command::Dlq(DlqCommand::Show(args)) => dlq::show(config, &args).await,
             Command::Dlq(DlqCommand::Retry(args)) => dlq::retry(config, args).await,
+            Command::Dlq(DlqCommand::Edit(args)) => dlq::edit(config, &args).await,
             Command::Dlq(DlqCommand::Drop(args)) => dlq::drop_letters(config, args).await,
             Command::CompileComponent(_) => Err(Failure::usage(
                 "compile-component is what the host starts for itself",

@@ -7,8 +7,13 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::digest::Digest;
-use crate::name::ComponentName;
+use crate::name::{ComponentName, EventName};
+use crate::pattern::Pattern;
 use crate::wire::Headers;
+
+mod edit;
+
+pub use edit::{EDITED_BYTES_MAX, InvalidEdit};
 
 /// One (component, event) that is not going on by itself.
 #[derive(Debug, Clone)]
@@ -33,14 +38,28 @@ pub struct DeadLetter {
     pub subject: String,
     /// The message's headers.
     pub headers: Headers,
-    /// The message's body, byte for byte.
+    /// What a retry gives to the component: the message's body, byte for byte, or
+    /// what a person made of it.
     pub body: Bytes,
+    /// Set when a person changed the body.
+    pub edited: Option<Edited>,
     /// Attempts made, 0 when the handler was never called.
     pub attempts: u32,
     /// Why.
     pub reason: DeadReason,
     /// When it was given up.
     pub failed_at: DateTime<Utc>,
+    /// Since when a retry is asked for, or under way.
+    pub retry_requested_at: Option<DateTime<Utc>>,
+}
+
+/// A body that a person has put in the place of the message's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edited {
+    /// The message's body, byte for byte, however often it was edited.
+    pub original: Bytes,
+    /// When it was edited last.
+    pub at: DateTime<Utc>,
 }
 
 impl DeadLetter {
@@ -117,15 +136,91 @@ impl DeadReasonKind {
     }
 }
 
-/// Which dead letters are meant. Empty: all of them.
+/// Which event names are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NameFilter {
+    /// Those of a pattern; a name is one, too.
+    Pattern(Pattern),
+    /// Exactly this text, which is no legal name: messages carry anything.
+    Text(String),
+}
+
+impl NameFilter {
+    /// Any text is one or the other.
+    pub fn parse(raw: &str) -> Self {
+        match Pattern::parse(raw) {
+            Ok(pattern) => Self::Pattern(pattern),
+            Err(_illegal) => Self::Text(raw.to_owned()),
+        }
+    }
+
+    /// Whether the name on a message is meant.
+    pub fn matches(&self, name_on_message: &str) -> bool {
+        match self {
+            Self::Pattern(pattern) => {
+                EventName::parse(name_on_message).is_ok_and(|name| pattern.matches(&name))
+            }
+            Self::Text(text) => text == name_on_message,
+        }
+    }
+}
+
+/// Which dead letters are meant: those for which everything given here is true.
+/// Empty: all of them.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct LetterFilter {
     /// These ids only.
     pub ids: Vec<Uuid>,
     /// Of this component only.
     pub component: Option<ComponentName>,
-    /// Of this event name only.
-    pub event_name: Option<String>,
+    /// Of these event names only.
+    pub event_name: Option<NameFilter>,
     /// Of this class of reasons only.
     pub kind: Option<DeadReasonKind>,
+    /// Of this tenant only.
+    pub tenant_id: Option<Uuid>,
+    /// Given up before this time only.
+    pub failed_before: Option<DateTime<Utc>>,
+    /// Given up at this time or later only.
+    pub failed_since: Option<DateTime<Utc>>,
+    /// With this text in the words of the reason only, whatever the case of its
+    /// letters (beyond ASCII as far as the database knows them).
+    pub reason_text: Option<String>,
+}
+
+impl LetterFilter {
+    /// The letter with this id.
+    pub fn only(id: Uuid) -> Self {
+        Self {
+            ids: vec![id],
+            ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_meant_by_a_pattern_or_by_its_very_text() {
+        for (filter, name, meant) in [
+            ("order.placed", "order.placed", true),
+            ("order.placed", "order.placed.late", false),
+            ("order.*", "order.placed", true),
+            ("order.*", "order.placed.late", false),
+            ("order.>", "order.placed.late", true),
+            (">", "order", true),
+            ("*.placed", "order.placed", true),
+            ("*", "Not A Name", false),
+            ("Not A Name", "Not A Name", true),
+            ("Not A Name", "not a name", false),
+        ] {
+            assert_eq!(
+                NameFilter::parse(filter).matches(name),
+                meant,
+                "{filter} {name}"
+            );
+        }
+    }
 }

@@ -28,7 +28,10 @@ mod verdict;
 pub mod wire;
 
 pub use attempts::{Admission, Care, Known, Record, Start};
-pub use dead_letter::{DeadLetter, DeadReason, DeadReasonKind, LetterFilter};
+pub use dead_letter::{
+    DeadLetter, DeadReason, DeadReasonKind, EDITED_BYTES_MAX, Edited, InvalidEdit, LetterFilter,
+    NameFilter,
+};
 pub use digest::Digest;
 pub use effects::{Effects, StateRead, StateWrite};
 pub use envelope::{Envelope, Malformed};

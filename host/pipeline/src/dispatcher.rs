@@ -282,9 +282,11 @@ pub(crate) fn letter_of(
         subject: subject.to_owned(),
         headers: headers.clone(),
         body: body.clone(),
+        edited: None,
         attempts: task.attempt,
         reason,
         failed_at: services.clock.now(),
+        retry_requested_at: None,
     }
 }
 

@@ -164,10 +164,7 @@ impl Replay {
     }
 
     async fn drop_letter(&self, letter: &DeadLetter) {
-        let only = LetterFilter {
-            ids: vec![letter.id],
-            ..LetterFilter::default()
-        };
+        let only = LetterFilter::only(letter.id);
         let ask = || self.dead_letters.drop_letters(&only);
         self.insist(letter, ask).await;
     }

@@ -1,4 +1,5 @@
-//! Forgets inbox marks that are so old that their event cannot come again.
+//! Forgets inbox marks that are so old that their event cannot come again: neither
+//! from the stream, nor as the retry of a dead letter.
 
 use std::time::Duration;
 
@@ -8,15 +9,24 @@ use crate::store::Store;
 
 const POSTGRES: &str = "
     DELETE FROM qx_inbox WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM qx_inbox
+        SELECT ctid FROM qx_inbox AS mark
         WHERE handled_at < clock_timestamp() - $1 * interval '1 second'
+          AND NOT EXISTS (SELECT FROM qx_dead_letters AS letter
+                          WHERE letter.component = mark.component AND letter.event_id = mark.event_id)
         LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
-/// Marks lie in the order in which they came: only the first are looked at.
+/// Marks lie in the order in which they came: only those before the first that is
+/// young enough are looked at.
 const SQLITE: &str = "
-    DELETE FROM qx_inbox
-    WHERE rowid IN (SELECT rowid FROM qx_inbox ORDER BY rowid LIMIT ?2)
-      AND handled_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?1)";
+    DELETE FROM qx_inbox WHERE rowid IN (
+        SELECT mark.rowid FROM qx_inbox AS mark
+        WHERE mark.rowid < coalesce((
+                SELECT rowid FROM qx_inbox
+                WHERE handled_at >= strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?1)
+                ORDER BY rowid LIMIT 1), 9223372036854775807)
+          AND NOT EXISTS (SELECT 1 FROM qx_dead_letters AS letter
+                          WHERE letter.component = mark.component AND letter.event_id = mark.event_id)
+        ORDER BY mark.rowid LIMIT ?2)";
 
 /// What was last noted as long ago.
 const POSTGRES_ATTEMPTS: &str = "
@@ -31,13 +41,13 @@ const SQLITE_ATTEMPTS: &str = "
         WHERE noted_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?1) LIMIT ?2)";
 
 /// A time minus this, a thousand years, is still one.
-const RETENTION_MAX: Duration = Duration::from_hours(24 * 365 * 1000);
+pub(crate) const RETENTION_MAX: Duration = Duration::from_hours(24 * 365 * 1000);
 
 impl Store {
     /// Deletes marks that are older than `retention`, at most `limit`; returns
-    /// how many. Keep them for longer than the stream keeps its messages and a
-    /// dead letter its retry: without its mark, an event that comes again is
-    /// handled again.
+    /// how many. Keep them for longer than the stream and the outbox together keep an
+    /// event: without its mark, one that comes again is handled again. The mark of an
+    /// event that is a dead letter of the component stays, whatever its age.
     pub async fn clean_up_inbox(&self, retention: Duration, limit: u32) -> Result<u64, Fault> {
         let doing = "delete old inbox marks";
         self.clean_up_by((POSTGRES, SQLITE), doing, retention, limit)

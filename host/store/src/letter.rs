@@ -5,7 +5,9 @@
 
 use chrono::{DateTime, Utc};
 use qx_events::wire::Headers;
-use qx_events::{ComponentName, DeadLetter, DeadReason, DeadReasonKind};
+use qx_events::{
+    ComponentName, DeadLetter, DeadReason, DeadReasonKind, Edited, NameFilter, Pattern,
+};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -51,7 +53,7 @@ impl LetterColumns {
             tenant_id: letter.tenant_id,
             subject: fit(&letter.subject, SUBJECT_CHARS_MAX).into_owned(),
             headers: headers_to_json(&letter.headers),
-            payload: payload(&letter.body).map_or_else(|| stub(&letter.body), str::to_owned),
+            payload: payload_or_stub(&letter.body),
             raw: letter.body.to_vec(),
             delivered_count: letter.attempts.try_into().unwrap_or(i32::MAX),
             kind: letter.reason.kind.as_str(),
@@ -76,10 +78,13 @@ pub(crate) struct StoredLetter {
     pub(crate) headers: Option<String>,
     pub(crate) payload: String,
     pub(crate) raw: Option<Vec<u8>>,
+    pub(crate) original: Option<Vec<u8>>,
+    pub(crate) edited_at: Option<DateTime<Utc>>,
     pub(crate) delivered_count: i32,
     pub(crate) kind: Option<String>,
     pub(crate) last_error: Option<String>,
     pub(crate) failed_at: DateTime<Utc>,
+    pub(crate) retry_requested_at: Option<DateTime<Utc>>,
 }
 
 impl StoredLetter {
@@ -90,6 +95,10 @@ impl StoredLetter {
         let component = component.map_err(|illegal| sqlx::Error::Decode(Box::new(illegal)))?;
         // The predecessor gave up after its attempts, whatever the reason was.
         let kind = self.kind.as_deref().and_then(DeadReasonKind::parse);
+        let edited = self.edited_at.map(|at| Edited {
+            original: self.original.unwrap_or_default().into(),
+            at,
+        });
         Ok(DeadLetter {
             id: self.id,
             component,
@@ -106,14 +115,41 @@ impl StoredLetter {
                 .map(headers_from_json)
                 .unwrap_or_default(),
             body: self.raw.unwrap_or_else(|| self.payload.into_bytes()).into(),
+            edited,
             attempts: self.delivered_count.try_into().unwrap_or(0),
             reason: DeadReason {
                 kind: kind.unwrap_or(DeadReasonKind::Exhausted),
                 text: self.last_error.unwrap_or_default(),
             },
             failed_at: self.failed_at,
+            retry_requested_at: self.retry_requested_at,
         })
     }
+}
+
+/// How a filter of names is asked for.
+pub(crate) enum Names<'a> {
+    /// Not at all.
+    Any,
+    /// By the names themselves.
+    These(Vec<String>),
+    /// By those names in the table that match: no database knows our patterns.
+    Matching(&'a NameFilter),
+}
+
+/// How this filter is asked for.
+pub(crate) fn names(filter: Option<&NameFilter>) -> Names<'_> {
+    match filter {
+        None => Names::Any,
+        Some(NameFilter::Text(text)) => Names::These(vec![text.clone()]),
+        Some(NameFilter::Pattern(Pattern::Exact(name))) => Names::These(vec![name.to_string()]),
+        Some(wild @ NameFilter::Pattern(Pattern::Wild(_))) => Names::Matching(wild),
+    }
+}
+
+/// What goes into the column `payload` for this body.
+pub(crate) fn payload_or_stub(body: &[u8]) -> String {
+    payload(body).map_or_else(|| stub(body), str::to_owned)
 }
 
 /// The body for the column `payload`, when it is JSON that jsonb takes.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qx_events::ports::{Lag, Stream};
-use qx_events::{Component, Fault};
+use qx_events::{Component, Fault, LetterFilter};
 use qx_pipeline::Mediator;
 use qx_store::Store;
 
@@ -139,7 +139,12 @@ impl Sampled for Observer {
         }
         Sample {
             outbox: self.store.outbox().status().await.ok(),
-            dead_letters: self.store.dead_letters().count().await.ok(),
+            dead_letters: self
+                .store
+                .dead_letters()
+                .count(&LetterFilter::default())
+                .await
+                .ok(),
             lags,
             components,
         }

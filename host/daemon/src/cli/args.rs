@@ -192,25 +192,60 @@ pub enum DlqCommand {
     List(DlqListArgs),
     /// One dead letter, with headers and body.
     Show(DlqShowArgs),
-    /// Asks the running host to call the component again.
+    /// Asks the running host to call the component again, once for each letter.
     Retry(DlqManyArgs),
+    /// Puts another body in the place of a letter's, for its next retry. It stays
+    /// the same event, and the message's own body is kept beside it.
+    Edit(DlqEditArgs),
     /// Deletes for good.
     Drop(DlqManyArgs),
 }
 
-/// Which dead letters are meant.
+/// Which dead letters are meant: those for which all of it is true.
 #[derive(Debug, Args)]
 pub struct DlqWhich {
     /// Of this component.
     #[arg(long)]
     pub component: Option<String>,
-    /// Of this event name.
+    /// Of this event name, or of a pattern such as `order.*` or `order.>`.
     #[arg(long, value_name = "NAME")]
     pub event: Option<String>,
     /// Of this class of reasons: rejected, exhausted, `unknown_version`, malformed,
     /// `crash_loop`, unsettleable.
     #[arg(long, value_name = "CLASS")]
     pub kind: Option<String>,
+    /// Of this tenant.
+    #[arg(long, value_name = "UUID")]
+    pub tenant: Option<Uuid>,
+    /// Given up longer ago: `90s`, `15m`, `12h`, `7d`, or before a time such as
+    /// `2026-01-31T12:00:00Z`.
+    #[arg(long, value_name = "AGE")]
+    pub older_than: Option<String>,
+    /// Given up less long ago, or since a time.
+    #[arg(long, value_name = "AGE")]
+    pub newer_than: Option<String>,
+    /// With this text in the reason, in capitals or not.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DlqEditArgs {
+    /// Its id, or the beginning of it.
+    pub id: String,
+    /// The new payload: JSON, `@file`, or `-` for standard input. The rest of the
+    /// envelope stays.
+    #[arg(long, value_name = "JSON", required_unless_present = "envelope")]
+    pub payload: Option<String>,
+    /// A whole envelope, given in the same ways: for a letter whose body is none.
+    #[arg(long, value_name = "JSON", conflicts_with = "payload")]
+    pub envelope: Option<String>,
+    /// Asks the running host to call the component with it.
+    #[arg(long)]
+    pub retry: bool,
+    /// How the answer is written.
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -243,7 +278,7 @@ pub struct DlqManyArgs {
     pub all: bool,
     #[command(flatten)]
     pub which: DlqWhich,
-    /// Says what it would do, and does nothing.
+    /// Says how many and which would be meant, and does nothing.
     #[arg(long)]
     pub dry_run: bool,
     /// How the answer is written.

@@ -72,15 +72,20 @@ pub(super) fn lines(path: &Path) -> Result<Vec<NewEvent>, Failure> {
     Ok(events)
 }
 
+/// What stands on the command line as JSON, `@file`, or `-` for standard input.
+pub(super) fn text(given: &str) -> Result<String, Failure> {
+    match given.strip_prefix('@') {
+        Some(path) => read(Path::new(path)),
+        None if given == "-" => read(Path::new("-")),
+        None => Ok(given.to_owned()),
+    }
+}
+
 fn single(args: &TriggerArgs) -> Result<NewEvent, Failure> {
     // The command line asks for a name where no file is given.
     let name = EventName::parse(args.event_name.as_deref().unwrap_or_default())
         .map_err(|error| Failure::usage(error.to_string()))?;
-    let data = match args.data.strip_prefix('@') {
-        Some(path) => read(Path::new(path))?,
-        None if args.data == "-" => read(Path::new("-"))?,
-        None => args.data.clone(),
-    };
+    let data = text(&args.data)?;
     let payload = RawValue::from_string(data).map_err(|error| {
         Failure::usage(format!("--data is not JSON: {error}; give JSON, or @file"))
     })?;

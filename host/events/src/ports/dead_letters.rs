@@ -1,6 +1,7 @@
 //! Where dead letters are kept, and from where they are retried.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::dead_letter::{DeadLetter, DeadReason, LetterFilter};
@@ -8,13 +9,34 @@ use crate::digest::Digest;
 use crate::fault::Fault;
 use crate::ports::Fence;
 
+/// What happens to a letter once it is edited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterEdit {
+    /// It stays as it is.
+    Keep,
+    /// Its retry is requested, in the same commit.
+    Retry,
+}
+
+/// What became of an edit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EditAnswer {
+    /// The letter has the new body.
+    Done,
+    /// A host is calling the component with the letter now: nothing was changed.
+    BeingRetried,
+    /// There is no such letter any more.
+    Gone,
+}
+
 /// The table `qx_dead_letters`.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
     /// Writes a letter. One with the same id is brought up to date instead: the
     /// message that leads here can come twice. The event is dead from then on, in
     /// the same commit: [`Ledger::known`](super::Ledger::known) says so, also when
-    /// the letter is dropped.
+    /// the letter is dropped. A body that a person has edited
+    /// stays; beside it the original is brought up to date.
     async fn bury(&self, letter: &DeadLetter) -> Result<(), Fault>;
 
     /// The same, while the lease is held. `false`: somebody took it, and nothing was
@@ -43,6 +65,17 @@ pub trait DeadLetters: Send + Sync {
         reason: &DeadReason,
     ) -> Result<(), Fault>;
 
-    /// How many there are.
-    async fn count(&self) -> Result<u64, Fault>;
+    /// Puts another body in the place of the letter's, for its next retry; the
+    /// message's own is kept beside it. `event_id` is that of the new body: written
+    /// down where the letter had none.
+    async fn edit(
+        &self,
+        id: Uuid,
+        event_id: Uuid,
+        body: &Bytes,
+        then: AfterEdit,
+    ) -> Result<EditAnswer, Fault>;
+
+    /// How many are meant.
+    async fn count(&self, filter: &LetterFilter) -> Result<u64, Fault>;
 }

@@ -12,7 +12,7 @@ mod ledger;
 mod outbox;
 mod stream;
 
-pub use dead_letters::DeadLetters;
+pub use dead_letters::{AfterEdit, DeadLetters, EditAnswer};
 pub use handler::{Handler, Invocation, LogLevel, LogLine, StateReader};
 pub use leases::{Fence, HeldLease, Leases};
 pub use ledger::{Ledger, Note, Settled, Settlement, StateValue};

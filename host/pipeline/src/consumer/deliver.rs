@@ -228,9 +228,11 @@ impl Consumer {
             subject: delivery.subject.clone(),
             headers: delivery.headers.clone(),
             body: delivery.body.clone(),
+            edited: None,
             attempts: calls,
             reason,
             failed_at: self.dispatcher.services().clock.now(),
+            retry_requested_at: None,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Dead letters on PostgreSQL.
 
 use async_trait::async_trait;
-use qx_events::ports::{DeadLetters, Fence};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use qx_events::ports::{AfterEdit, DeadLetters, EditAnswer, Fence};
 use qx_events::{DeadLetter, DeadReason, DeadReasonKind, Digest, Fault, LetterFilter};
 use sqlx::Row as _;
 use sqlx::postgres::{PgArguments, PgRow};
@@ -10,54 +12,17 @@ use uuid::Uuid;
 
 use super::{Postgres, Session, attempts, leases};
 use crate::columns::{LAST_ERROR_CHARS_MAX, fit};
-use crate::letter::{LetterColumns, StoredLetter, stub};
+use crate::letter::{LetterColumns, Names, StoredLetter, names, payload_or_stub, stub};
+use crate::letter_sql::{bind_filter, bind_letter, statements, stored_letter};
 
-macro_rules! columns {
-    () => {
-        "id, component, digest, event_name, event_version, event_id, correlation_id, tenant_id,
-         subject, headers::text AS headers, payload::text AS payload, raw, delivered_count, kind,
-         last_error, failed_at"
-    };
+statements! {
+    headers: "headers::text", payload: "payload::text", json: "::jsonb",
+    payload_bytes: "convert_to(payload::text, 'UTF8')",
+    ids: "(cardinality($1) = 0 OR id = ANY($1))",
+    names: "event_name = ANY($3)",
+    reason: "strpos(lower(coalesce(last_error, '')), lower($8)) > 0",
+    now: "clock_timestamp()", long_ago: "clock_timestamp() - interval '10 minutes'",
 }
-
-/// The letters that a filter means; its values are $1 to $4. What the
-/// predecessor did not write reads as it is listed.
-macro_rules! meant {
-    () => {
-        "(cardinality($1::uuid[]) = 0 OR id = ANY($1))
-         AND ($2::text IS NULL OR coalesce(component, 'no-component') = $2)
-         AND ($3::text IS NULL OR event_name = $3)
-         AND ($4::text IS NULL OR coalesce(kind, 'exhausted') = $4)"
-    };
-}
-
-/// A request that stands is kept: the message that leads here can come twice.
-const BURY: &str = "
-    INSERT INTO qx_dead_letters (
-        id, component, digest, event_name, event_version, event_id, correlation_id, tenant_id,
-        subject, headers, payload, raw, delivered_count, kind, last_error, failed_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, $11::jsonb, $12, $13, $14, $15, $16)
-    ON CONFLICT (id) DO UPDATE SET
-        digest = excluded.digest, subject = excluded.subject, headers = excluded.headers,
-        payload = excluded.payload, raw = excluded.raw, delivered_count = excluded.delivered_count,
-        kind = excluded.kind, last_error = excluded.last_error, failed_at = excluded.failed_at";
-
-const LIST: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM qx_dead_letters WHERE ",
-    meant!(),
-    " ORDER BY failed_at DESC, id LIMIT $5"
-);
-
-/// Only a letter that has a component can be given to it again.
-const REQUEST_RETRY: &str = concat!(
-    "UPDATE qx_dead_letters SET retry_requested_at = clock_timestamp(), retry_taken_at = NULL
-     WHERE component IS NOT NULL AND ",
-    meant!()
-);
-
-const DROP: &str = concat!("DELETE FROM qx_dead_letters WHERE ", meant!());
 
 // CRASH WINDOW retry-1: taken, and the host died before the retry was settled. A
 // request that was taken ten minutes ago and has no answer is handed out again;
@@ -76,17 +41,8 @@ const TAKE: &str = concat!(
      )
      SELECT ",
     columns!(),
-    " FROM taken ORDER BY retry_requested_at, id"
+    " FROM taken ORDER BY taken.retry_requested_at, taken.id"
 );
-
-/// A request that came while this one was worked on is not answered by it.
-const RETRY_FAILED: &str = "
-    UPDATE qx_dead_letters SET
-        retry_requested_at = CASE WHEN retry_taken_at IS NULL THEN retry_requested_at END,
-        retry_taken_at = NULL,
-        delivered_count = delivered_count + 1, digest = coalesce($2, digest),
-        kind = $3, last_error = $4, failed_at = clock_timestamp()
-    WHERE id = $1";
 
 #[async_trait]
 impl DeadLetters for Postgres {
@@ -100,7 +56,7 @@ impl DeadLetters for Postgres {
 
     async fn list(&self, filter: &LetterFilter, limit: u32) -> Result<Vec<DeadLetter>, Fault> {
         self.call("list dead letters", async |session| {
-            let query = meant(session.sql(LIST), filter).bind(i64::from(limit));
+            let query = meant(session, LIST, filter).await?.bind(i64::from(limit));
             letters(&query.fetch_all(session.conn()).await?)
         })
         .await
@@ -108,7 +64,7 @@ impl DeadLetters for Postgres {
 
     async fn request_retry(&self, filter: &LetterFilter) -> Result<u64, Fault> {
         self.call("request the retry of dead letters", async |session| {
-            let query = meant(session.sql(REQUEST_RETRY), filter);
+            let query = meant(session, REQUEST_RETRY, filter).await?;
             Ok(query.execute(session.conn()).await?.rows_affected())
         })
         .await
@@ -116,7 +72,7 @@ impl DeadLetters for Postgres {
 
     async fn drop_letters(&self, filter: &LetterFilter) -> Result<u64, Fault> {
         self.call("drop dead letters", async |session| {
-            let query = meant(session.sql(DROP), filter);
+            let query = meant(session, DROP, filter).await?;
             Ok(query.execute(session.conn()).await?.rows_affected())
         })
         .await
@@ -147,9 +103,34 @@ impl DeadLetters for Postgres {
         .await
     }
 
-    async fn count(&self) -> Result<u64, Fault> {
+    async fn edit(
+        &self,
+        id: Uuid,
+        event_id: Uuid,
+        body: &Bytes,
+        then: AfterEdit,
+    ) -> Result<EditAnswer, Fault> {
+        let payload = payload_or_stub(body);
+        self.call("edit a dead letter", async |session| {
+            let query = session.sql(EDIT).bind(id).bind(body.to_vec());
+            let query = query.bind(&payload).bind(event_id);
+            let query = query.bind(then == AfterEdit::Retry);
+            if query.execute(session.conn()).await?.rows_affected() > 0 {
+                return Ok(EditAnswer::Done);
+            }
+            let known = session.sql(EXISTS).bind(id).fetch_one(session.conn());
+            Ok(if known.await?.try_get::<i64, _>(0)? > 0 {
+                EditAnswer::BeingRetried
+            } else {
+                EditAnswer::Gone
+            })
+        })
+        .await
+    }
+
+    async fn count(&self, filter: &LetterFilter) -> Result<u64, Fault> {
         self.call("count dead letters", async |session| {
-            let query = session.sql("SELECT count(*) FROM qx_dead_letters");
+            let query = meant(session, COUNT, filter).await?;
             let count: i64 = query.fetch_one(session.conn()).await?.try_get(0)?;
             Ok(count.cast_unsigned())
         })
@@ -186,26 +167,8 @@ impl Postgres {
 }
 
 async fn bury(session: &mut Session<'_>, columns: &LetterColumns) -> Result<(), sqlx::Error> {
-    session
-        .sql(BURY)
-        .bind(columns.id)
-        .bind(columns.component.clone())
-        .bind(columns.digest.clone())
-        .bind(columns.event_name.clone())
-        .bind(columns.event_version)
-        .bind(columns.event_id)
-        .bind(columns.correlation_id)
-        .bind(columns.tenant_id)
-        .bind(columns.subject.clone())
-        .bind(columns.headers.clone())
-        .bind(columns.payload.clone())
-        .bind(columns.raw.clone())
-        .bind(columns.delivered_count)
-        .bind(columns.kind)
-        .bind(columns.last_error.clone())
-        .bind(columns.failed_at)
-        .execute(session.conn())
-        .await?;
+    let query = bind_letter!(session.sql(BURY), columns, own, own);
+    query.execute(session.conn()).await?;
     if let Some(event_id) = columns.event_id {
         let (component, attempts) = (&columns.component, columns.delivered_count);
         attempts::dead(session, component, event_id, attempts).await?;
@@ -213,15 +176,32 @@ async fn bury(session: &mut Session<'_>, columns: &LetterColumns) -> Result<(), 
     Ok(())
 }
 
-fn meant<'q>(
-    query: Query<'q, sqlx::Postgres, PgArguments>,
+/// The statement with the values of the filter.
+async fn meant(
+    session: &mut Session<'_>,
+    statement: &'static str,
     filter: &LetterFilter,
-) -> Query<'q, sqlx::Postgres, PgArguments> {
-    query
-        .bind(filter.ids.clone())
-        .bind(filter.component.as_ref().map(ToString::to_string))
-        .bind(filter.event_name.clone())
-        .bind(filter.kind.map(DeadReasonKind::as_str))
+) -> Result<Query<'static, sqlx::Postgres, PgArguments>, sqlx::Error> {
+    let names = match names(filter.event_name.as_ref()) {
+        Names::Any => None,
+        Names::These(names) => Some(names),
+        Names::Matching(pattern) => {
+            let rows = session.sql(NAMES).fetch_all(session.conn()).await?;
+            let all: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get(0)).collect();
+            let mut all = all?;
+            all.retain(|name| pattern.matches(name));
+            Some(all)
+        }
+    };
+    let query = session.sql(statement);
+    Ok(bind_filter!(
+        query,
+        filter,
+        filter.ids.clone(),
+        names,
+        own,
+        own
+    ))
 }
 
 fn letters(rows: &[PgRow]) -> Result<Vec<DeadLetter>, sqlx::Error> {
@@ -229,22 +209,12 @@ fn letters(rows: &[PgRow]) -> Result<Vec<DeadLetter>, sqlx::Error> {
 }
 
 fn stored(row: &PgRow) -> Result<StoredLetter, sqlx::Error> {
-    Ok(StoredLetter {
-        id: row.try_get("id")?,
-        component: row.try_get("component")?,
-        digest: row.try_get("digest")?,
-        event_name: row.try_get("event_name")?,
-        event_version: row.try_get("event_version")?,
-        event_id: row.try_get("event_id")?,
-        correlation_id: row.try_get("correlation_id")?,
-        tenant_id: row.try_get("tenant_id")?,
-        subject: row.try_get("subject")?,
-        headers: row.try_get("headers")?,
-        payload: row.try_get("payload")?,
-        raw: row.try_get("raw")?,
-        delivered_count: row.try_get("delivered_count")?,
-        kind: row.try_get("kind")?,
-        last_error: row.try_get("last_error")?,
-        failed_at: row.try_get("failed_at")?,
-    })
+    let id = |column| row.try_get::<Option<Uuid>, _>(column);
+    let time = |column| row.try_get::<Option<DateTime<Utc>>, _>(column);
+    Ok(stored_letter!(row, id, time))
+}
+
+/// PostgreSQL takes our values as they are.
+const fn own<T: Copy>(value: T) -> T {
+    value
 }

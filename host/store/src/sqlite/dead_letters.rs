@@ -1,7 +1,8 @@
 //! Dead letters on SQLite.
 
 use async_trait::async_trait;
-use qx_events::ports::{DeadLetters, Fence};
+use bytes::Bytes;
+use qx_events::ports::{AfterEdit, DeadLetters, EditAnswer, Fence};
 use qx_events::{DeadLetter, DeadReason, DeadReasonKind, Digest, Fault, LetterFilter};
 use sqlx::Row as _;
 use sqlx::query::Query;
@@ -10,54 +11,18 @@ use uuid::Uuid;
 
 use super::{Sqlite, attempts, leases, now};
 use crate::columns::{LAST_ERROR_CHARS_MAX, fit, parse_time, parse_uuid, sqlite_time};
-use crate::letter::{LetterColumns, StoredLetter};
+use crate::letter::{LetterColumns, Names, StoredLetter, names, payload_or_stub};
+use crate::letter_sql::{bind_filter, bind_letter, statements, stored_letter};
 
-macro_rules! columns {
-    () => {
-        "id, component, digest, event_name, event_version, event_id, correlation_id, tenant_id,
-         subject, headers, payload, raw, delivered_count, kind, last_error, failed_at"
-    };
+statements! {
+    headers: "headers", payload: "payload", json: "",
+    payload_bytes: "CAST(payload AS BLOB)",
+    ids: "(json_array_length($1) = 0 OR id IN (SELECT value FROM json_each($1)))",
+    names: "event_name IN (SELECT value FROM json_each($3))",
+    reason: "instr(lower(coalesce(last_error, '')), lower($8)) > 0",
+    now: "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')",
+    long_ago: "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-10 minutes')",
 }
-
-/// The letters that a filter means; its values are ?1 to ?4.
-macro_rules! meant {
-    () => {
-        "(json_array_length(?1) = 0 OR id IN (SELECT value FROM json_each(?1)))
-         AND (?2 IS NULL OR coalesce(component, 'no-component') = ?2)
-         AND (?3 IS NULL OR event_name = ?3)
-         AND (?4 IS NULL OR coalesce(kind, 'exhausted') = ?4)"
-    };
-}
-
-/// A request that stands is kept: the message that leads here can come twice.
-const BURY: &str = "
-    INSERT INTO qx_dead_letters (
-        id, component, digest, event_name, event_version, event_id, correlation_id, tenant_id,
-        subject, headers, payload, raw, delivered_count, kind, last_error, failed_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-    ON CONFLICT (id) DO UPDATE SET
-        digest = excluded.digest, subject = excluded.subject, headers = excluded.headers,
-        payload = excluded.payload, raw = excluded.raw, delivered_count = excluded.delivered_count,
-        kind = excluded.kind, last_error = excluded.last_error, failed_at = excluded.failed_at";
-
-const LIST: &str = concat!(
-    "SELECT ",
-    columns!(),
-    " FROM qx_dead_letters WHERE ",
-    meant!(),
-    " ORDER BY failed_at DESC, id LIMIT ?5"
-);
-
-/// Only a letter that has a component can be given to it again.
-const REQUEST_RETRY: &str = concat!(
-    "UPDATE qx_dead_letters SET retry_requested_at = ",
-    now!(),
-    ", retry_taken_at = NULL
-     WHERE component IS NOT NULL AND ",
-    meant!()
-);
-
-const DROP: &str = concat!("DELETE FROM qx_dead_letters WHERE ", meant!());
 
 // CRASH WINDOW retry-1: taken, and the host died before the retry was settled. A
 // request that was taken ten minutes ago and has no answer is handed out again;
@@ -69,25 +34,13 @@ const DUE: &str = concat!(
      WHERE retry_requested_at IS NOT NULL
        AND (retry_taken_at IS NULL
             OR retry_taken_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-10 minutes'))
-     ORDER BY retry_requested_at, id LIMIT ?1"
+     ORDER BY retry_requested_at, id LIMIT $1"
 );
 
 const TAKE: &str = concat!(
     "UPDATE qx_dead_letters SET retry_taken_at = ",
     now!(),
-    " WHERE id = ?1"
-);
-
-/// A request that came while this one was worked on is not answered by it.
-const RETRY_FAILED: &str = concat!(
-    "UPDATE qx_dead_letters SET
-        retry_requested_at = CASE WHEN retry_taken_at IS NULL THEN retry_requested_at END,
-        retry_taken_at = NULL,
-        delivered_count = delivered_count + 1, digest = coalesce(?2, digest),
-        kind = ?3, last_error = ?4, failed_at = ",
-    now!(),
-    "
-     WHERE id = ?1"
+    " WHERE id = $1"
 );
 
 #[async_trait]
@@ -103,7 +56,7 @@ impl DeadLetters for Sqlite {
     async fn list(&self, filter: &LetterFilter, limit: u32) -> Result<Vec<DeadLetter>, Fault> {
         self.file
             .read("list dead letters", async |conn| {
-                let query = meant(sqlx::query(LIST), filter).bind(limit);
+                let query = meant(conn, LIST, filter).await?.bind(limit);
                 letters(&query.fetch_all(conn).await?)
             })
             .await
@@ -112,7 +65,7 @@ impl DeadLetters for Sqlite {
     async fn request_retry(&self, filter: &LetterFilter) -> Result<u64, Fault> {
         self.file
             .write("request the retry of dead letters", async |conn| {
-                let query = meant(sqlx::query(REQUEST_RETRY), filter);
+                let query = meant(conn, REQUEST_RETRY, filter).await?;
                 Ok(query.execute(conn).await?.rows_affected())
             })
             .await
@@ -121,10 +74,8 @@ impl DeadLetters for Sqlite {
     async fn drop_letters(&self, filter: &LetterFilter) -> Result<u64, Fault> {
         self.file
             .write("drop dead letters", async |conn| {
-                Ok(meant(sqlx::query(DROP), filter)
-                    .execute(conn)
-                    .await?
-                    .rows_affected())
+                let query = meant(conn, DROP, filter).await?;
+                Ok(query.execute(conn).await?.rows_affected())
             })
             .await
     }
@@ -164,13 +115,37 @@ impl DeadLetters for Sqlite {
             .await
     }
 
-    async fn count(&self) -> Result<u64, Fault> {
+    async fn edit(
+        &self,
+        id: Uuid,
+        event_id: Uuid,
+        body: &Bytes,
+        then: AfterEdit,
+    ) -> Result<EditAnswer, Fault> {
+        self.file
+            .write("edit a dead letter", async |conn| {
+                let query = sqlx::query(EDIT).bind(text(id)).bind(body.to_vec());
+                let query = query.bind(payload_or_stub(body)).bind(text(event_id));
+                let query = query.bind(then == AfterEdit::Retry);
+                if query.execute(&mut *conn).await?.rows_affected() > 0 {
+                    return Ok(EditAnswer::Done);
+                }
+                let known = sqlx::query(EXISTS).bind(text(id)).fetch_one(conn).await?;
+                Ok(if known.try_get::<i64, _>(0)? > 0 {
+                    EditAnswer::BeingRetried
+                } else {
+                    EditAnswer::Gone
+                })
+            })
+            .await
+    }
+
+    async fn count(&self, filter: &LetterFilter) -> Result<u64, Fault> {
         self.file
             .read("count dead letters", async |conn| {
-                let row = sqlx::query("SELECT count(*) FROM qx_dead_letters")
-                    .fetch_one(conn)
-                    .await?;
-                Ok(row.try_get::<i64, _>(0)?.cast_unsigned())
+                let query = meant(conn, COUNT, filter).await?;
+                let count: i64 = query.fetch_one(conn).await?.try_get(0)?;
+                Ok(count.cast_unsigned())
             })
             .await
     }
@@ -194,26 +169,8 @@ impl Sqlite {
 }
 
 async fn bury(conn: &mut SqliteConnection, columns: LetterColumns) -> Result<(), sqlx::Error> {
-    let text = |id: Option<Uuid>| id.map(|id| id.to_string());
-    sqlx::query(BURY)
-        .bind(columns.id.to_string())
-        .bind(&columns.component)
-        .bind(columns.digest)
-        .bind(columns.event_name)
-        .bind(columns.event_version)
-        .bind(text(columns.event_id))
-        .bind(text(columns.correlation_id))
-        .bind(text(columns.tenant_id))
-        .bind(columns.subject)
-        .bind(columns.headers)
-        .bind(columns.payload)
-        .bind(columns.raw)
-        .bind(columns.delivered_count)
-        .bind(columns.kind)
-        .bind(columns.last_error)
-        .bind(sqlite_time(columns.failed_at))
-        .execute(&mut *conn)
-        .await?;
+    let query = bind_letter!(sqlx::query(BURY), columns, text, sqlite_time);
+    query.execute(&mut *conn).await?;
     if let Some(event_id) = columns.event_id {
         let (component, attempts) = (&columns.component, columns.delivered_count);
         attempts::dead(conn, component, event_id, attempts).await?;
@@ -221,16 +178,36 @@ async fn bury(conn: &mut SqliteConnection, columns: LetterColumns) -> Result<(),
     Ok(())
 }
 
-fn meant<'q>(
-    query: Query<'q, sqlx::Sqlite, SqliteArguments>,
+/// The statement with the values of the filter.
+async fn meant(
+    conn: &mut SqliteConnection,
+    statement: &'static str,
     filter: &LetterFilter,
-) -> Query<'q, sqlx::Sqlite, SqliteArguments> {
+) -> Result<Query<'static, sqlx::Sqlite, SqliteArguments>, sqlx::Error> {
+    let names = match names(filter.event_name.as_ref()) {
+        Names::Any => None,
+        Names::These(names) => Some(names),
+        Names::Matching(pattern) => {
+            let rows = sqlx::query(NAMES).fetch_all(conn).await?;
+            let all: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get(0)).collect();
+            let mut all = all?;
+            all.retain(|name| pattern.matches(name));
+            Some(all)
+        }
+    };
     let ids: Vec<String> = filter.ids.iter().map(ToString::to_string).collect();
-    query
-        .bind(serde_json::json!(ids).to_string())
-        .bind(filter.component.as_ref().map(ToString::to_string))
-        .bind(filter.event_name.clone())
-        .bind(filter.kind.map(DeadReasonKind::as_str))
+    let (ids, names) = (list(&ids), names.as_deref().map(list));
+    let query = sqlx::query(statement);
+    Ok(bind_filter!(query, filter, ids, names, text, sqlite_time))
+}
+
+/// A list, as SQLite takes one.
+fn list(texts: &[String]) -> String {
+    serde_json::json!(texts).to_string()
+}
+
+fn text(id: Uuid) -> String {
+    id.to_string()
 }
 
 fn letters(rows: &[SqliteRow]) -> Result<Vec<DeadLetter>, sqlx::Error> {
@@ -242,23 +219,9 @@ fn stored(row: &SqliteRow) -> Result<StoredLetter, sqlx::Error> {
         let text: Option<String> = row.try_get(column)?;
         text.map(|text| parse_uuid(column, &text)).transpose()
     };
-    let failed_at: String = row.try_get("failed_at")?;
-    Ok(StoredLetter {
-        id: id("id")?.unwrap_or_default(),
-        component: row.try_get("component")?,
-        digest: row.try_get("digest")?,
-        event_name: row.try_get("event_name")?,
-        event_version: row.try_get("event_version")?,
-        event_id: id("event_id")?,
-        correlation_id: id("correlation_id")?,
-        tenant_id: id("tenant_id")?,
-        subject: row.try_get("subject")?,
-        headers: row.try_get("headers")?,
-        payload: row.try_get("payload")?,
-        raw: row.try_get("raw")?,
-        delivered_count: row.try_get("delivered_count")?,
-        kind: row.try_get("kind")?,
-        last_error: row.try_get("last_error")?,
-        failed_at: parse_time("failed_at", &failed_at)?,
-    })
+    let time = |column: &'static str| {
+        let text: Option<String> = row.try_get(column)?;
+        text.map(|text| parse_time(column, &text)).transpose()
+    };
+    Ok(stored_letter!(row, id, time))
 }

@@ -70,3 +70,26 @@ async fn old_inbox_marks_are_forgotten_and_the_audit_counts_what_is_left() {
         assert_eq!(events, [("x", 1, 1, 0), ("y", 1, 0, 0)]);
     }
 }
+
+/// A dead letter can be retried for as long as it is kept.
+#[tokio::test]
+async fn a_mark_stays_while_there_is_a_dead_letter_of_its_component_and_event() {
+    for world in [World::postgres().await, World::sqlite().await] {
+        let (buried, other) = (letter("a", "x"), letter("b", "x"));
+        for one in [&buried, &other] {
+            world.letters.bury(one).await.unwrap();
+        }
+        let mut group: Vec<_> = (0..3).map(|_| settlement("a")).collect();
+        group[0].event_id = buried.event_id.unwrap();
+        group[1].event_id = other.event_id.unwrap();
+        world.ledger.settle(&group).await.unwrap();
+        let age = "UPDATE qx_inbox SET handled_at = '2020-01-01T00:00:00.000Z'";
+        world.sql(age).await;
+        let day = Duration::from_hours(24);
+        let clean_up = async || world.store.clean_up_inbox(day, 2).await.unwrap();
+        assert_eq!(clean_up().await, 2, "b's letter is not a's");
+        assert_eq!(clean_up().await, 0);
+        world.sql("DELETE FROM qx_dead_letters").await;
+        assert_eq!(clean_up().await, 1);
+    }
+}

@@ -220,11 +220,13 @@ pub(crate) fn letter(component: &str, event_name: &str) -> DeadLetter {
             event_name.to_owned(),
         )]),
         body: r#"{ "payload": {"b": 1.10, "a": [] } }"#.into(),
+        edited: None,
         attempts: 3,
         reason: DeadReason {
             kind: DeadReasonKind::Rejected,
             text: "no such order".to_owned(),
         },
         failed_at: chrono::DateTime::from_timestamp(1_790_000_000, 123_456_000).unwrap(),
+        retry_requested_at: None,
     }
 }

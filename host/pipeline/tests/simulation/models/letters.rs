@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use qx_events::ports::{DeadLetters, Fence};
-use qx_events::{DeadLetter, DeadReason, Digest, Fault, LetterFilter};
+use bytes::Bytes;
+use qx_events::ports::{AfterEdit, DeadLetters, EditAnswer, Fence};
+use qx_events::{DeadLetter, DeadReason, Digest, Edited, Fault, LetterFilter};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -24,8 +25,17 @@ fn is_meant(filter: &LetterFilter, letter: &DeadLetter) -> bool {
         && filter
             .event_name
             .as_ref()
-            .is_none_or(|own| *own == letter.event_name)
+            .is_none_or(|own| own.matches(&letter.event_name))
         && filter.kind.is_none_or(|own| own == letter.reason.kind)
+        && filter
+            .tenant_id
+            .is_none_or(|own| Some(own) == letter.tenant_id)
+        && filter.failed_before.is_none_or(|at| letter.failed_at < at)
+        && filter.failed_since.is_none_or(|at| letter.failed_at >= at)
+        && filter
+            .reason_text
+            .as_ref()
+            .is_none_or(|text| letter.reason.text.contains(text))
 }
 
 impl Database {
@@ -48,11 +58,21 @@ impl Database {
             {
                 return Err(Fault::refusal("the letter is not legal"));
             }
-            let stored = StoredLetter {
+            let mut stored = StoredLetter {
                 letter: letter.clone(),
                 requested: false,
                 taken: None,
             };
+            let known = tables.letters.get(&letter.id).map(|known| &known.letter);
+            if let Some((body, edited)) =
+                known.and_then(|own| Some((&own.body, own.edited.as_ref()?)))
+            {
+                stored.letter.body = body.clone();
+                stored.letter.edited = Some(Edited {
+                    original: letter.body.clone(),
+                    at: edited.at,
+                });
+            }
             tables.letters.insert(letter.id, stored);
             if let Some(event) = letter.event_id {
                 let dead = Tried {
@@ -165,7 +185,40 @@ impl DeadLetters for Database {
         self.door.leave("report a retry").await
     }
 
-    async fn count(&self) -> Result<u64, Fault> {
-        Ok(self.letters() as u64)
+    async fn edit(
+        &self,
+        id: Uuid,
+        event_id: Uuid,
+        body: &Bytes,
+        then: AfterEdit,
+    ) -> Result<EditAnswer, Fault> {
+        let mut tables = self.tables();
+        let Some(stored) = tables.letters.get_mut(&id) else {
+            return Ok(EditAnswer::Gone);
+        };
+        if stored.taken.is_some_and(|at| at.elapsed() < UNANSWERED) {
+            return Ok(EditAnswer::BeingRetried);
+        }
+        let letter = &mut stored.letter;
+        let message = letter.edited.take().map(|edited| edited.original);
+        letter.edited = Some(Edited {
+            original: message.unwrap_or_else(|| letter.body.clone()),
+            at: letter.failed_at,
+        });
+        letter.body = body.clone();
+        letter.event_id = letter.event_id.or(Some(event_id));
+        if then == AfterEdit::Retry {
+            stored.requested = true;
+            stored.taken = None;
+        }
+        Ok(EditAnswer::Done)
+    }
+
+    async fn count(&self, filter: &LetterFilter) -> Result<u64, Fault> {
+        let tables = self.tables();
+        let all = tables.letters.values();
+        Ok(all
+            .filter(|stored| is_meant(filter, &stored.letter))
+            .count() as u64)
     }
 }

@@ -122,7 +122,14 @@ pub(super) async fn a_stale_read_is_a_conflict_and_leaves_nothing(world: &World)
     assert_eq!(state(world, "a", "other").await, None);
     assert_eq!(state(world, "a", "fine").await.unwrap().0, "1");
     assert_eq!(world.waiting().await, Vec::<String>::new());
-    assert_eq!(world.letters.count().await.unwrap(), 1);
+    assert_eq!(
+        world
+            .letters
+            .count(&qx_events::LetterFilter::default())
+            .await
+            .unwrap(),
+        1
+    );
 
     stale.effects.reads[0].version = version(world, "a", "k").await;
     assert_eq!(
