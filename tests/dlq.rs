@@ -229,13 +229,20 @@ async fn only_the_letters_that_are_named_are_dropped() {
             MISCONFIGURED,
             &["sad is no class of reasons", "rejected, exhausted"],
         );
+        let ran = world.qx(&["dlq", command, "--older-than", "soon"]).await;
+        ran.fails(MISCONFIGURED, &["soon is neither an age nor a time"]);
     }
     let all = letters(&world).await;
-    let preview = world
-        .qx(&["dlq", "drop", "--all", "--dry-run", "--output", "json"])
-        .await
-        .ok();
-    assert_eq!(preview.json().as_array().unwrap().len(), 3);
+    for (command, would) in [("drop", "would_drop"), ("retry", "would_retry")] {
+        let preview = ["dlq", command, "--all", "--dry-run", "--output", "json"];
+        let preview = world.qx(&preview).await.ok().json();
+        assert_eq!(preview[would], 3);
+        assert_eq!(preview["letters"], json!(all));
+        let told = ["dlq", command, "--older-than", "1h", "--dry-run"];
+        let told = world.qx(&told).await.ok().stdout;
+        assert!(told.starts_with("0 would be"), "{told}");
+    }
+    assert_eq!(letters(&world).await, all, "a dry run changes nothing");
     let ran = world
         .qx(&["dlq", "drop", "--component", "stars", "--output", "json"])
         .await
@@ -263,4 +270,105 @@ async fn only_the_letters_that_are_named_are_dropped() {
         letters_are(&world, 1).await[0]["reason"],
         "rejected: ada/engine#4 is locked as spam"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_are_found_by_pattern_age_and_words() {
+    let world = rejected(Way::Embedded, &[], 3).await;
+    for (condition, expected) in [
+        (&["--event", "github.issues.*"][..], 3),
+        (&["--event", "github.*"], 0),
+        (&["--event", "github.>", "--reason", "Engine#2 IS"], 1),
+        (&["--newer-than", "1h", "--kind", "rejected"], 3),
+        (&["--older-than", "2000-01-01T00:00:00Z"], 0),
+        (&["--tenant", "6f1f5e0e-7d2f-4a35-9d2c-8e0f4a3f1b10"], 0),
+    ] {
+        let list = [&["dlq", "list", "--output", "json"], condition].concat();
+        let found = world.qx(&list).await.ok().json();
+        assert_eq!(found.as_array().unwrap().len(), expected, "{condition:?}");
+    }
+}
+
+/// The event stays the one it was: what the handler does happens once, with the
+/// payload that a person corrected.
+async fn an_edited_letter_is_handled_with_its_new_payload(way: Way) {
+    let world = rejected(way, &[], 1).await;
+    let letter = letters(&world).await.remove(0);
+    let mut mended = spam(1);
+    mended["issue"]["active_lock_reason"] = json!("resolved");
+    let mended = mended.to_string();
+
+    let edit = ["dlq", "edit", id(&letter), "--payload"];
+    let ran = world.qx(&[&edit[..], &["{\"half\":"]].concat()).await;
+    ran.fails(MISCONFIGURED, &["the payload is not JSON"]);
+    let ran = ["dlq", "edit", id(&letter), "--envelope", "{}"];
+    let ran = world.qx(&ran).await;
+    ran.fails(MISCONFIGURED, &["no envelope"]);
+
+    drop(
+        world
+            .qx(&[&edit[..], &[mended.as_str()]].concat())
+            .await
+            .ok(),
+    );
+    let show = ["dlq", "show", id(&letter), "--output", "json"];
+    let whole = world.qx(&show).await.ok().json();
+    let payload = |text: &Value| -> Value {
+        let body: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+        assert_eq!(body["event_id"], letter["event_id"]);
+        body["payload"].clone()
+    };
+    assert_eq!(payload(&whole["original_body"]), spam(1));
+    assert_eq!(payload(&whole["body"]).to_string(), mended);
+    assert_eq!(letters(&world).await[0]["attempts"], letter["attempts"]);
+
+    let again = [&edit[..], &[&mended, "--retry", "--output", "json"]].concat();
+    let asked = world.qx(&again).await.ok().json();
+    assert_eq!(asked["requested"], 1);
+    drop(letters_are(&world, 0).await);
+    handled(&world, &[&["triage", "1"]]).await;
+    let event = letter["event_id"].as_str().unwrap();
+    let marks = "SELECT CAST(count(*) AS TEXT) FROM qx_inbox WHERE component = 'triage' AND CAST(event_id AS TEXT) = ";
+    assert_eq!(world.rows(&format!("{marks}'{event}'")).await, [["1"]]);
+    let ran = world.qx(&again).await;
+    ran.fails(MISCONFIGURED, &["no dead letter has the id"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edited_letter_is_handled_with_its_new_payload_on_the_embedded_way() {
+    an_edited_letter_is_handled_with_its_new_payload(Way::Embedded).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edited_letter_is_handled_with_its_new_payload_on_postgresql_and_nats() {
+    an_edited_letter_is_handled_with_its_new_payload(Way::Servers).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_expires_only_where_that_is_configured_and_the_host_says_so() {
+    let mut world = rejected(Way::Embedded, &[], 2).await;
+    let old = letters(&world).await.remove(0);
+    world.kill();
+    let age = format!(
+        "UPDATE qx_dead_letters SET failed_at = '2020-01-01T00:00:00.000000Z' WHERE id = '{}'",
+        id(&old)
+    );
+    world.database().await.execute(&age).await;
+    world.run().await;
+    drop(letters_are(&world, 2).await);
+    world.kill();
+
+    let days = [("QX_DEAD_LETTERS__RETENTION_DAYS", "30")];
+    let told = world.qx_with(&["doctor"], &days).await;
+    let soon = "1 of 2 are deleted within 72 hours";
+    assert!(told.stdout.contains(soon), "{told:?}");
+    world.run_with(&[], &days).await;
+    let left = letters_are(&world, 1).await;
+    assert_ne!(id(&left[0]), id(&old));
+    world.prints("dead letters have expired").await;
+    let address = world.admin().parse().unwrap();
+    let page = qx_host::admin::client::get(address, "/metrics").await;
+    let page = String::from_utf8(page.unwrap()).unwrap();
+    let counted = "qx_dead_letters_expired_total{component=\"triage\"} 1";
+    assert!(page.contains(counted), "{page}");
 }

@@ -30,13 +30,13 @@ impl Broker {
         let info = self.inner.stream_state().await?;
         let version = self.inner.client.server_info().version;
         Ok(Risks {
-            found: found(&info, &version, rows_kept),
+            found: found(&info, &version, rows_kept, self.inner.config.max_age),
             unknown: unknown(&info),
         })
     }
 }
 
-fn found(info: &Info, version: &str, rows_kept: Duration) -> Vec<String> {
+fn found(info: &Info, version: &str, rows_kept: Duration, max_age: Duration) -> Vec<String> {
     let config = &info.config;
     let mut found = Vec::new();
     if ServerVersion::parse(version) < ServerVersion::parse("2.10") {
@@ -70,6 +70,7 @@ fn found(info: &Info, version: &str, rows_kept: Duration) -> Vec<String> {
             shown(rows_kept)
         ));
     }
+    found.extend(stream::outlives(config, max_age));
     found.extend(stream::limits(config));
     found
 }
@@ -109,7 +110,7 @@ mod tests {
         let mut info: Info = serde_json::from_str(&text).unwrap();
         change(&mut info.config);
         assert!(unknown(&info).contains("cannot be asked"));
-        found(&info, version, Duration::from_hours(72))
+        found(&info, version, Duration::from_hours(72), Duration::ZERO)
     }
 
     #[test]

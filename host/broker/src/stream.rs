@@ -215,8 +215,26 @@ fn remarks(found: &Config, config: &NatsConfig) -> Vec<String> {
             shown(config.max_age)
         ));
     }
+    remarks.extend(outlives(found, config.max_age));
     remarks.extend(limits(found));
     remarks
+}
+
+/// Messages that come again when nobody knows any more that they were handled.
+pub(crate) fn outlives(found: &Config, configured: Duration) -> Option<String> {
+    let longer = found.max_age.is_zero() || found.max_age > configured;
+    (!configured.is_zero() && longer).then(|| {
+        let kept = if found.max_age.is_zero() {
+            "ever".to_owned()
+        } else {
+            shown(found.max_age)
+        };
+        format!(
+            "the stream keeps events for {kept}, and inbox marks are kept for as long as nats.max_age_h says, {}: one that comes again later is handled a second time; set nats.max_age_h = {}",
+            shown(configured),
+            found.max_age.as_secs().div_ceil(3_600)
+        )
+    })
 }
 
 /// Limits that drop what nobody has handled yet.
@@ -320,5 +338,24 @@ mod tests {
         let remarks = remarks(&found, &config);
         assert_eq!(remarks.len(), 2, "{remarks:?}");
         assert!(remarks[0].contains("for 1h only, nats.max_age_h says 168h"));
+    }
+
+    #[test]
+    fn a_stream_that_outlives_the_inbox_marks_is_remarked() {
+        let config = NatsConfig::default();
+        let mut found = wanted(&config, ServerVersion::parse("2.15.1"));
+        assert_eq!(outlives(&found, config.max_age), None);
+        found.max_age = Duration::from_hours(500);
+        let remark = outlives(&found, config.max_age).unwrap();
+        assert!(remark.contains("set nats.max_age_h = 500"), "{remark}");
+        assert_eq!(
+            outlives(&found, Duration::ZERO),
+            None,
+            "marks are kept for ever"
+        );
+        found.max_age = Duration::ZERO;
+        let remark = outlives(&found, config.max_age).unwrap();
+        assert!(remark.contains("set nats.max_age_h = 0"), "{remark}");
+        assert_eq!(remarks(&found, &config), [remark]);
     }
 }

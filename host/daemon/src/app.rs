@@ -21,9 +21,10 @@ use crate::clock::SystemClock;
 use crate::config::{Config, StreamKind};
 use crate::fleet::Fleet;
 use crate::open::{self, Compiler, Opened, StartError};
+use crate::retention::Retention;
 use crate::supervise::{Drained, Supervisor, Task};
 use crate::telemetry::{LimitsHit, Sampled, Sampler};
-use housekeeping::{Housekeeping, Retention};
+use housekeeping::Housekeeping;
 pub use observe::Observer;
 pub use roles::Roles;
 
@@ -204,11 +205,17 @@ impl App {
             .stream
             .as_ref()
             .and_then(|opened| opened.embedded.clone());
-        let store = self.store.clone();
+        let (store, metrics) = (self.store.clone(), self.metrics.clone());
         let retention = Retention::of(&self.config);
         let stop = self.supervisor.stop();
         self.supervisor.spawn(Task::Housekeeping, move || {
-            Housekeeping::new(store.clone(), embedded.clone(), retention).run(stop.clone())
+            let housekeeping = Housekeeping {
+                store: store.clone(),
+                embedded: embedded.clone(),
+                retention,
+                metrics: metrics.clone(),
+            };
+            housekeeping.run(stop.clone())
         });
     }
 

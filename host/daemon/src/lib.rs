@@ -32,5 +32,6 @@ pub mod config;
 pub mod fleet;
 pub mod guest;
 pub mod open;
+mod retention;
 pub mod supervise;
 pub mod telemetry;

@@ -1,15 +1,21 @@
 //! What a row of `qx_attempts` can hold, and the last note of each event: the same
 //! for both databases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use qx_events::Record;
 use qx_events::attempts::WAIT_MAX;
 use qx_events::ports::Note;
+use qx_events::{Known, Record};
 use uuid::Uuid;
 
 use crate::settlement::Mark;
+
+/// The events that were handled, of those that are known.
+pub(crate) fn handled(known: &HashMap<Uuid, Known>) -> impl Iterator<Item = Uuid> {
+    let handled = known.iter().filter(|(_, known)| **known == Known::Handled);
+    handled.map(|(event, _)| *event)
+}
 
 /// The last note of each event, in the order in which rows are locked.
 pub(crate) fn last_of_each(notes: &[Note]) -> BTreeMap<Mark<'_>, &Note> {

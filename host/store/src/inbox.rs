@@ -40,6 +40,25 @@ const SQLITE_ATTEMPTS: &str = "
         SELECT component, event_id FROM qx_attempts
         WHERE noted_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?1) LIMIT ?2)";
 
+/// A mark is as young as the last time its event came: a row that is published once
+/// more, because the stream lost it, is kept anew and can come anew. Once a day is
+/// enough, so that a duplicate seldom costs a write.
+pub(crate) const RENEW_POSTGRES: &str = "
+    UPDATE qx_inbox SET handled_at = clock_timestamp()
+    WHERE component = $1 AND event_id = ANY($2)
+      AND handled_at < clock_timestamp() - interval '1 day'";
+
+/// Whether it is time.
+pub(crate) const OLD_SQLITE: &str = "
+    SELECT 1 FROM qx_inbox WHERE component = ?1 AND event_id = ?2
+      AND handled_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 day')";
+
+/// The same. In the place of those that came last: see `SQLITE`.
+pub(crate) const RENEW_SQLITE: &str = "
+    REPLACE INTO qx_inbox (component, event_id, digest)
+    SELECT component, event_id, digest FROM qx_inbox
+    WHERE component = ?1 AND event_id = ?2";
+
 /// A time minus this, a thousand years, is still one.
 pub(crate) const RETENTION_MAX: Duration = Duration::from_hours(24 * 365 * 1000);
 

@@ -8,6 +8,8 @@ use super::key::{Key, Kind};
 const HOUR_S: u64 = 3_600;
 /// Ten years: longer is a slip of the unit.
 const RETENTION_H_MAX: u64 = 87_600;
+/// The same in days.
+const DEAD_LETTERS_D_MAX: u64 = RETENTION_H_MAX / 24;
 /// An hour: a pause or a wait longer than this is better spent as a dead letter.
 const HOUR_MS: u64 = HOUR_S * 1_000;
 
@@ -234,6 +236,11 @@ keys! {
         .default("64")
         .doc("Events that one process works on at once, over all components; times the memory \
             of an instance it is the sandbox's footprint.");
+
+    // No default that deletes: see docs/dead-letters.md.
+    DEAD_LETTERS_RETENTION = number("dead_letters", "retention_days", 0, DEAD_LETTERS_D_MAX, "days")
+        .default("0")
+        .doc("How long a dead letter is kept after its last attempt; then it is deleted, and the event was never handled. 0 is for ever.");
 
     ADMIN_LISTEN = Key::new("admin", "listen", Kind::TextOrOff)
         .default("127.0.0.1:7420")

@@ -17,8 +17,9 @@ use super::key::Key;
 use super::keys;
 use super::layers::{self, File, Given, Raw, Values};
 use super::model::{
-    AdminConfig, ComponentsConfig, Config, ConsumerConfig, DatabaseConfig, EmbeddedConfig,
-    LogFormat, ProcessParent, RelayConfig, StreamConfig, StreamKind, TelemetryConfig,
+    AdminConfig, ComponentsConfig, Config, ConsumerConfig, DatabaseConfig, DeadLettersConfig,
+    EmbeddedConfig, LogFormat, ProcessParent, RelayConfig, StreamConfig, StreamKind,
+    TelemetryConfig,
 };
 use super::nats;
 use super::reader::Reader;
@@ -102,6 +103,12 @@ fn build(reader: &Reader<'_>) -> Config {
         consumer: ConsumerConfig {
             ack_wait,
             in_flight_max: size(reader.number(&keys::CONSUMER_IN_FLIGHT)),
+        },
+        dead_letters: DeadLettersConfig {
+            retention: match reader.number(&keys::DEAD_LETTERS_RETENTION) {
+                0 => None,
+                days => Some(Duration::from_hours(24 * days)),
+            },
         },
         admin: AdminConfig {
             listen: listen(reader),

@@ -24,8 +24,9 @@ pub use database::DatabaseUrl;
 pub use fault::{ConfigFault, ConfigFaults, Place};
 pub use limits::table as limits_table;
 pub use model::{
-    AdminConfig, ComponentsConfig, Config, ConsumerConfig, DatabaseConfig, EmbeddedConfig,
-    LogFormat, ProcessParent, RelayConfig, StreamConfig, StreamKind, TelemetryConfig,
+    AdminConfig, ComponentsConfig, Config, ConsumerConfig, DatabaseConfig, DeadLettersConfig,
+    EmbeddedConfig, LogFormat, ProcessParent, RelayConfig, StreamConfig, StreamKind,
+    TelemetryConfig,
 };
 pub use nats::{NatsAuth, NatsConfig, NatsIdentity, NatsTls};
 pub use reference::reference;

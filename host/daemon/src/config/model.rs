@@ -26,6 +26,8 @@ pub struct Config {
     pub relay: RelayConfig,
     /// From the stream to the handlers.
     pub consumer: ConsumerConfig,
+    /// What could not be handled.
+    pub dead_letters: DeadLettersConfig,
     /// Health, metrics and the admin API.
     pub admin: AdminConfig,
     /// Log and spans.
@@ -112,6 +114,13 @@ pub struct ConsumerConfig {
     pub ack_wait: Duration,
     /// Events that one process works on at once, over all components.
     pub in_flight_max: usize,
+}
+
+/// What could not be handled.
+#[derive(Debug, Clone, Copy)]
+pub struct DeadLettersConfig {
+    /// How long it is kept after the last attempt; `None` is for ever.
+    pub retention: Option<Duration>,
 }
 
 /// Health, metrics and the admin API.

@@ -49,6 +49,12 @@ impl Metrics {
         text
     }
 
+    /// So many dead letters of the component were deleted by age.
+    pub(crate) fn dead_letters_expired(&self, component: &str, letters: u64) {
+        let expired = self.counter(&names::DEAD_LETTERS_EXPIRED, &[component]);
+        expired.increment(letters);
+    }
+
     /// Replaces what was sampled.
     pub(super) fn replace_sampled(&self, sampled: &Self) {
         let text = sampled.inner.recorder.handle().render();

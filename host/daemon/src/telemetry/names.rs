@@ -106,6 +106,8 @@ metrics! {
         "Dead letters written or brought up to date, by the class of their reason.";
     DEAD_LETTERS_KEPT = Kind::Gauge, "qx_dead_letters_kept", "letters", [],
         "Dead letters that wait for a person.";
+    DEAD_LETTERS_EXPIRED = Kind::Counter, "qx_dead_letters_expired_total", "letters", ["component"],
+        "Dead letters deleted because they were older than `dead_letters.retention_days`: events that were never handled.";
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::{Postgres, Session, attempts, leases, locks};
+use crate::attempts::handled;
+use crate::inbox;
 use crate::producer;
 use crate::settlement::{Held, Mark, Plan, StateKey, Touched, needed, plan, touched};
 
@@ -72,7 +74,14 @@ impl Ledger for Postgres {
         events: &[Uuid],
     ) -> Result<HashMap<Uuid, Known>, Fault> {
         self.call("read inbox marks", async |session| {
-            attempts::known(session, component, events).await
+            let known = attempts::known(session, component, events).await?;
+            let handled: Vec<Uuid> = handled(&known).collect();
+            if !handled.is_empty() {
+                let renew = session.sql(inbox::RENEW_POSTGRES);
+                let renew = renew.bind(component.as_str()).bind(handled);
+                renew.execute(session.conn()).await?;
+            }
+            Ok(known)
         })
         .await
     }

@@ -11,6 +11,8 @@ use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
 use super::{Sqlite, attempts, leases};
+use crate::attempts::handled;
+use crate::inbox;
 use crate::producer;
 use crate::settlement::{Held, Mark, Plan, StateKey, needed, plan, touched};
 
@@ -39,11 +41,28 @@ impl Ledger for Sqlite {
         component: &ComponentName,
         events: &[Uuid],
     ) -> Result<HashMap<Uuid, Known>, Fault> {
-        self.file
-            .read("read inbox marks", async |conn| {
-                attempts::known(conn, component, events).await
-            })
-            .await
+        let read = self.file.read("read inbox marks", async |conn| {
+            let known = attempts::known(conn, component, events).await?;
+            let mut old = Vec::new();
+            for event in handled(&known) {
+                let query = sqlx::query(inbox::OLD_SQLITE).bind(component.as_str());
+                let query = query.bind(event.to_string());
+                old.extend(query.fetch_optional(&mut *conn).await?.map(|_row| event));
+            }
+            Ok((known, old))
+        });
+        let (known, old) = read.await?;
+        if !old.is_empty() {
+            let renewed = self.file.write("renew inbox marks", async |conn| {
+                for event in &old {
+                    let query = sqlx::query(inbox::RENEW_SQLITE).bind(component.as_str());
+                    query.bind(event.to_string()).execute(&mut *conn).await?;
+                }
+                Ok(())
+            });
+            renewed.await?;
+        }
+        Ok(known)
     }
 
     async fn note(&self, notes: &[Note]) -> Result<(), Fault> {

@@ -5,6 +5,7 @@ mod attempts;
 mod dead_letters;
 mod leases;
 mod ledger;
+mod letters_at_work;
 mod lost;
 mod outbox;
 mod races;
@@ -88,9 +89,9 @@ contract! {
     dead_letters::a_request_during_a_retry_is_not_lost,
     dead_letters::a_failed_retry_is_one_more_attempt,
     dead_letters::only_the_letters_that_are_meant_are_dropped,
-    dead_letters::letters_are_meant_by_pattern_tenant_time_and_words,
-    dead_letters::an_edited_letter_keeps_the_body_of_the_message_beside_its_own,
-    dead_letters::a_letter_without_an_event_gets_that_of_its_first_envelope,
-    dead_letters::a_letter_that_is_being_retried_is_not_edited,
-    dead_letters::letters_expire_a_few_at_a_time_and_never_one_that_is_asked_for,
+    letters_at_work::letters_are_meant_by_pattern_tenant_time_and_words,
+    letters_at_work::an_edited_letter_keeps_the_body_of_the_message_beside_its_own,
+    letters_at_work::a_letter_without_an_event_gets_that_of_its_first_envelope,
+    letters_at_work::a_letter_that_is_being_retried_is_not_edited,
+    letters_at_work::letters_expire_a_few_at_a_time_and_never_one_that_is_asked_for,
 }

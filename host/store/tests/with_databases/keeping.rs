@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use qx_events::Known;
 use sqlx::{Connection, SqliteConnection};
 
 use crate::world::{World, event, letter, settlement};
@@ -91,5 +92,25 @@ async fn a_mark_stays_while_there_is_a_dead_letter_of_its_component_and_event() 
         assert_eq!(clean_up().await, 0);
         world.sql("DELETE FROM qx_dead_letters").await;
         assert_eq!(clean_up().await, 1);
+    }
+}
+
+/// A row that goes out again because the stream lost it can come again for as long as
+/// any: its mark counts from then.
+#[tokio::test]
+async fn a_mark_is_as_young_as_the_last_delivery_of_its_event() {
+    for world in [World::postgres().await, World::sqlite().await] {
+        let group = [settlement("a"), settlement("a"), settlement("b")];
+        world.ledger.settle(&group).await.unwrap();
+        let age = "UPDATE qx_inbox SET handled_at = '2020-01-01T00:00:00.000Z'";
+        world.sql(age).await;
+        let (component, events) = (&group[0].component, [group[0].event_id]);
+        let known = world.ledger.known(component, &events).await.unwrap();
+        assert_eq!(known.get(&events[0]), Some(&Known::Handled));
+        let day = Duration::from_hours(24);
+        assert_eq!(world.store.clean_up_inbox(day, 100).await.unwrap(), 2);
+        let known = world.ledger.known(component, &events).await.unwrap();
+        assert_eq!(known.get(&events[0]), Some(&Known::Handled));
+        assert_eq!(world.number("SELECT count(*) FROM qx_inbox").await, 1);
     }
 }
