@@ -119,7 +119,10 @@ pub(super) async fn a_letter_of_who_was_fenced_off_is_not_written(world: &World)
     assert!(bury(&first, &former).await);
     let current = take(world, "two", LONG).await.unwrap();
     assert!(!bury(&second, &former).await);
-    assert_eq!(world.letters.count().await.unwrap(), 1);
+    assert_eq!(
+        world.letters.count(&LetterFilter::default()).await.unwrap(),
+        1
+    );
     assert!(bury(&second, &current).await);
     let all = world.letters.list(&LetterFilter::default(), 9).await;
     assert_eq!(all.unwrap().len(), 2);
