@@ -1,13 +1,14 @@
-# Two commands for newcomers: `make demo` and `make test`. Both install what they
-# need themselves, or say precisely what to install.
+# Commands for newcomers: `make demo`, `make test` and `make bench`. They install what
+# they need themselves, or say precisely what to install.
 
+export ONLY QUICK HUGE RUNS SEED
 CARGO ?= cargo
 EXAMPLES := stars milestones triage ci-watch audit-trail no-sdk
 COMPONENTS := target/components
 
 GUESTS := tests/guests/tally
 
-.PHONY: demo test soak ci components host toolchain servers fmt clippy doc clean
+.PHONY: demo test soak bench bench-smoke ci components host toolchain servers fmt clippy doc clean
 
 ## The main job on the embedded default, with real events.
 demo: components
@@ -26,6 +27,16 @@ SEED ?= 1
 soak: components servers
 	@tools/say.sh "soak of $(MINUTES) minutes, seed $(SEED)"
 	QX_SOAK_MINUTES=$(MINUTES) QX_SEED=$(SEED) $(CARGO) test -p acceptance --test soak -- --nocapture
+
+## The host beside the raw limits of this machine and beside its predecessor: about half
+## an hour. `make bench QUICK=1`, `make bench ONLY=relay,consumer`; more in tools/bench.sh.
+bench: toolchain servers
+	@tools/bench.sh
+
+## Whether the bench works: a few events for each section, nothing timed.
+bench-smoke: toolchain servers
+	@tools/say.sh "smoke of the benchmark"
+	@SMOKE=1 tools/bench.sh
 
 ## What CI runs: formatting, lints, docs, and the tests above.
 ci: fmt clippy doc test

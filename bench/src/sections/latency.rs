@@ -1,0 +1,272 @@
+//! From the producer's commit to the commit of the effect, at a steady rate, with
+//! a transaction for each event. Both ends are commits as the database keeps them,
+//! and between them stands the time at which the stream had the message.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use chrono::{DateTime, Utc};
+use futures::StreamExt as _;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::cpu;
+use crate::events::{ENVELOPE_BYTES, now, order};
+use crate::host::{Ground, Tuning, World};
+use crate::lab::{Lab, PATIENCE, Size};
+use crate::report::{Report, percentile};
+use crate::sections::{Section, progress};
+use crate::seed;
+
+const HERE: Section = Section::Latency;
+
+/// Events each second.
+const RATES: [u64; 2] = [200, 1_000];
+
+/// The predecessor gets through 196 a second at its defaults: less than the least
+/// of those above, so it is measured at a rate that it can hold.
+const RATE_SEED: u64 = 50;
+
+/// Producers: connections that commit side by side.
+const PRODUCERS: u64 = 8;
+
+const fn seconds(size: Size) -> u64 {
+    match size {
+        Size::Smoke => 1,
+        Size::Quick => 4,
+        Size::Full => 10,
+    }
+}
+
+pub(crate) async fn run(lab: &Lab, report: &mut Report) -> anyhow::Result<()> {
+    for _ in 0..lab.runs {
+        for rate in RATES {
+            let rate = if lab.size == Size::Smoke {
+                rate / 10
+            } else {
+                rate
+            };
+            ours(lab, report, rate).await?;
+        }
+    }
+    if seed::is_here(lab, report, HERE) {
+        predecessor(lab, report).await?;
+    }
+    Ok(())
+}
+
+async fn ours(lab: &Lab, report: &mut Report, rate: u64) -> anyhow::Result<()> {
+    let broker = &lab.servers().await?.broker;
+    let world = World::new(lab, Ground::Servers(broker), Tuning::default()).await?;
+    world.put("bench-effect", &lab.component("bench-effect")?)?;
+    let host = world.run("relay,consumer").await?;
+    progress::the_consumer(&world).await?;
+    let pool = world.pool().await?;
+    produce(&pool, rate, rate.min(100)).await?; // Warm: connections, plans, caches.
+    drained(&pool, rate.min(100)).await?;
+    let before = cpu::of_tree(host.pid());
+    let committed = produce(&pool, rate, rate * seconds(lab.size)).await?;
+    let count = committed.len() as u64;
+    drained(&pool, count + rate.min(100)).await?;
+    let host_us = (cpu::of_tree(host.pid()) - before) * 1e6 / count as f64;
+    let settled = settled(&pool).await?;
+    let stored = stored(&world, (count + rate.min(100)) * 2).await?;
+    let mut spans = Spans::default();
+    for (id, commit) in &committed {
+        let (begun, ended) = settled.get(id).context("an event was not handled")?;
+        let stored = stored.get(id).context("an event was not published")?;
+        spans.total.push(ms(*commit, *ended));
+        spans.relay.push(ms(*commit, *stored));
+        spans.handle.push(ms(*stored, *begun));
+        spans.commit.push(ms(*begun, *ended));
+    }
+    spans.report(report, rate);
+    report.add(
+        HERE,
+        &format!("host's processor time at {rate}/s"),
+        "µs/event",
+        host_us,
+    );
+    pool.close().await;
+    drop(host);
+    world.tidy().await
+}
+
+/// Milliseconds of each event.
+#[derive(Default)]
+struct Spans {
+    total: Vec<f64>,
+    relay: Vec<f64>,
+    handle: Vec<f64>,
+    commit: Vec<f64>,
+}
+
+impl Spans {
+    fn report(&self, report: &mut Report, rate: u64) {
+        for percent in [50, 99] {
+            let mut add = |name: &str, values: &[f64]| {
+                let value = percentile(values, percent).unwrap_or(f64::NAN);
+                report.add(HERE, &format!("{name}, {rate}/s, p{percent}"), "ms", value);
+            };
+            add("commit to effect", &self.total);
+            add("stage: commit → in the stream", &self.relay);
+            add(
+                "stage: in the stream → called, settling begins",
+                &self.handle,
+            );
+            add("stage: settling begins → committed", &self.commit);
+        }
+    }
+}
+
+fn ms(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
+    (to - from).num_microseconds().unwrap_or(i64::MAX) as f64 / 1e3
+}
+
+/// Commits `count` events at a rate, each in a transaction of its own, whether or
+/// not the earlier ones are done; returns when each was committed.
+async fn produce(
+    pool: &PgPool,
+    rate: u64,
+    count: u64,
+) -> anyhow::Result<Vec<(Uuid, DateTime<Utc>)>> {
+    let begun = tokio::time::Instant::now();
+    let lane = |lane: u64| async move {
+        let mut conn = pool.acquire().await?;
+        let mut committed = Vec::new();
+        let mut number = lane;
+        while number < count {
+            let due = Duration::from_secs_f64(number as f64 / rate as f64);
+            tokio::time::sleep_until(begun + due).await;
+            let event = order(number, ENVELOPE_BYTES)?;
+            let mut tx = sqlx::Connection::begin(&mut *conn).await?;
+            qx_store::producer::record(&mut *tx, &event).await?;
+            tx.commit().await?;
+            committed.push((event.0.event_id, now()));
+            number += PRODUCERS;
+        }
+        anyhow::Ok(committed)
+    };
+    let lanes = futures::future::try_join_all((0..PRODUCERS).map(lane)).await?;
+    Ok(lanes.into_iter().flatten().collect())
+}
+
+async fn drained(pool: &PgPool, marks: u64) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    loop {
+        let seen: i64 = sqlx::query_scalar("SELECT count(*) FROM qx_inbox")
+            .fetch_one(pool)
+            .await?;
+        if seen >= i64::try_from(marks)? && progress::pending(pool).await? == 0 {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < PATIENCE, "{seen} of {marks}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+type Settling = (DateTime<Utc>, DateTime<Utc>);
+
+/// When the settling of each event began, and when it was committed.
+async fn settled(pool: &PgPool) -> anyhow::Result<HashMap<Uuid, Settling>> {
+    let sql = "SELECT event_id, handled_at, pg_xact_commit_timestamp(xmin) FROM qx_inbox";
+    let rows: Vec<(Uuid, DateTime<Utc>, DateTime<Utc>)> =
+        sqlx::query_as(sql).fetch_all(pool).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, begun, ended)| (id, (begun, ended)))
+        .collect())
+}
+
+/// When the stream had each message, by the broker's clock.
+async fn stored(world: &World<'_>, count: u64) -> anyhow::Result<HashMap<Uuid, DateTime<Utc>>> {
+    let context = world.jetstream().await?;
+    let stream = context.get_stream(&world.stream).await?;
+    let count = stream.cached_info().state.messages.min(count);
+    let config = async_nats::jetstream::consumer::pull::Config {
+        ack_policy: async_nats::jetstream::consumer::AckPolicy::None,
+        ..Default::default()
+    };
+    let consumer = stream.create_consumer(config).await?;
+    let mut found = HashMap::new();
+    let mut messages = consumer.messages().await?.take(usize::try_from(count)?);
+    while let Some(message) = messages.next().await {
+        let message = message?;
+        let info = message.info().map_err(|error| anyhow::anyhow!(error))?;
+        let nanos = i64::try_from(info.published.unix_timestamp_nanos())?;
+        let id = message
+            .headers
+            .as_ref()
+            .and_then(|headers| headers.get("Nats-Msg-Id"));
+        if let Some(id) = id.and_then(|id| Uuid::parse_str(id.as_str()).ok()) {
+            found.insert(id, DateTime::from_timestamp_nanos(nanos));
+        }
+    }
+    Ok(found)
+}
+
+/// The predecessor at its defaults, until its handler is called; it commits nothing.
+async fn predecessor(lab: &Lab, report: &mut Report) -> anyhow::Result<()> {
+    let broker = &lab.servers().await?.broker;
+    let world = World::new(lab, Ground::Servers(broker), Tuning::default()).await?;
+    crate::sections::raw::make_stream(&world).await?;
+    let pool = world.pool().await?;
+    let url = broker.nats.url();
+    let worker = seed::start(
+        lab,
+        &world,
+        "worker",
+        &[&url, &world.stream, &world.prefix, "4", "says"],
+    )
+    .await?;
+    let relay = seed::start(
+        lab,
+        &world,
+        "relay",
+        &[&world.database_url, &url, &world.prefix, "100", "0.5"],
+    )
+    .await?;
+    let count = RATE_SEED * seconds(lab.size);
+    let committed: HashMap<_, _> = produce(&pool, RATE_SEED, count)
+        .await?
+        .into_iter()
+        .collect();
+    let begun = Instant::now();
+    let mut times = Vec::new();
+    while times.len() < committed.len() {
+        ensure!(
+            begun.elapsed() < PATIENCE,
+            "{} of {}",
+            times.len(),
+            committed.len()
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let said = std::fs::read_to_string(world.path("seed-worker.log"))?;
+        times = said
+            .lines()
+            .filter_map(|line| handled(line, &committed))
+            .collect();
+    }
+    for percent in [50, 99] {
+        let value = percentile(&times, percent).unwrap_or(f64::NAN);
+        report.add(
+            HERE,
+            &format!("qx-events and qx-worker at their defaults, {RATE_SEED}/s, p{percent}"),
+            "ms",
+            value,
+        );
+    }
+    drop((worker, relay));
+    pool.close().await;
+    world.tidy().await
+}
+
+/// A line `handled <event id> <seconds since 1970>`, as milliseconds since the commit.
+fn handled(line: &str, committed: &HashMap<Uuid, DateTime<Utc>>) -> Option<f64> {
+    let mut words = line.strip_prefix("handled ")?.split(' ');
+    let commit = committed.get(&words.next()?.parse().ok()?)?;
+    let at: f64 = words.next()?.parse().ok()?;
+    let committed = commit.timestamp_micros() as f64 / 1e3;
+    Some(at * 1e3 - committed)
+}
