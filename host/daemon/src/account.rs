@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use qx_events::{ComponentName, Resolution, Routes};
+use qx_events::{ComponentName, Inbox, Resolution, Routes};
 use qx_store::Audit;
 use serde::Serialize;
 
@@ -75,6 +75,12 @@ impl Account {
         for account in components.values_mut() {
             let ended = account.handled + account.dead_letters;
             account.waiting = account.subscribed.unwrap_or(ended).saturating_sub(ended);
+        }
+        for component in routes.iter().flat_map(|routes| routes.components()) {
+            if component.settings.inbox == Inbox::Effects {
+                // What changed nothing left no mark: the tables do not say.
+                entry(&mut components, component.name.as_str()).waiting = 0;
+            }
         }
         Self {
             pending: audit.events.iter().map(|event| event.pending).sum(),

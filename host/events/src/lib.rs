@@ -44,6 +44,6 @@ pub use pattern::{InvalidPattern, Pattern};
 pub use retry::RetryPolicy;
 pub use routes::{Binding, Clash, Component, ExportIndex, Resolution, Routes, Versions};
 pub use row::{NewEvent, Row, Unpublishable, prepare};
-pub use settings::{Limits, Settings, StartFrom};
+pub use settings::{Inbox, Limits, Settings, StartFrom};
 pub use trace::TraceContext;
 pub use verdict::{Verdict, decide};

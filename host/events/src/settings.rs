@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::effects::Effects;
 use crate::order::Order;
 use crate::retry::RetryPolicy;
 
@@ -17,6 +18,8 @@ pub struct Settings {
     pub concurrency: usize,
     /// Whether events of one key follow each other.
     pub order: Order,
+    /// Which handled events leave a mark in the inbox.
+    pub inbox: Inbox,
     /// Where a component begins that has never run before.
     pub start: StartFrom,
     /// What the guest reads through `config`.
@@ -30,8 +33,30 @@ impl Default for Settings {
             limits: Limits::default(),
             concurrency: 16,
             order: Order::None,
+            inbox: Inbox::Every,
             start: StartFrom::Beginning,
             config: BTreeMap::new(),
+        }
+    }
+}
+
+/// Which handled events leave a mark in the inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Inbox {
+    /// Every one: each is handled once, as far as the host can tell, and counted.
+    #[default]
+    Every,
+    /// Those that changed something. What changes nothing is acknowledged without a
+    /// commit: fast, and after a crash it may be called once more.
+    Effects,
+}
+
+impl Inbox {
+    /// Whether an event that was handled like this is committed with a mark.
+    pub fn marks(self, effects: &Effects) -> bool {
+        match self {
+            Self::Every => true,
+            Self::Effects => !effects.is_empty(),
         }
     }
 }
@@ -81,6 +106,32 @@ impl Default for Limits {
             log_bytes: 64 << 10,
             emitted_events: 100,
             value_bytes: 256 << 10,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effects::StateWrite;
+
+    #[test]
+    fn what_changed_something_is_marked_whatever_the_operator_asked_for() {
+        let nothing = Effects::default();
+        let something = Effects {
+            writes: vec![StateWrite {
+                key: "k".to_owned(),
+                value: None,
+            }],
+            ..Effects::default()
+        };
+        for (inbox, effects, marks) in [
+            (Inbox::Every, &nothing, true),
+            (Inbox::Every, &something, true),
+            (Inbox::Effects, &nothing, false),
+            (Inbox::Effects, &something, true),
+        ] {
+            assert_eq!(inbox.marks(effects), marks, "{inbox:?}");
         }
     }
 }

@@ -10,7 +10,7 @@ mod turns;
 use std::sync::Arc;
 use std::time::Duration;
 
-use qx_events::ports::{Clock, DeadLetters, Fence, Leases, Ledger};
+use qx_events::ports::{Clock, DeadLetters, Fence, Leases, Ledger, StateAt};
 use qx_events::{
     Component, ComponentName, DeadLetter, DeadReason, Envelope, ExportIndex, Fault, Known,
     Resolution, Start, TraceContext,
@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::backoff::Backoff;
 use crate::mediator::Mediator;
+use crate::reads::Reads;
 use crate::settler::Settler;
 use crate::trace::Propagation;
 use crate::witness::{Sight, Witness};
@@ -59,6 +60,7 @@ pub struct Dispatcher {
     services: Services,
     calls: Quarantine,
     turns: Turns,
+    reads: Arc<Reads>,
 }
 
 /// How one attempt ended.
@@ -115,6 +117,7 @@ impl Dispatcher {
         Self {
             calls: Quarantine::new(services.calls_max),
             turns: Turns::default(),
+            reads: Arc::new(Reads::new(Arc::clone(&services.ledger))),
             services,
         }
     }
@@ -292,7 +295,7 @@ pub(crate) fn letter_of(
 
 /// The state of one component and one tenant, for one call.
 pub(crate) struct BoundState {
-    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) reads: Arc<Reads>,
     pub(crate) component: ComponentName,
     pub(crate) tenant_id: Option<Uuid>,
 }
@@ -300,9 +303,12 @@ pub(crate) struct BoundState {
 #[async_trait::async_trait]
 impl qx_events::ports::StateReader for BoundState {
     async fn read(&self, key: &str) -> Result<Option<qx_events::ports::StateValue>, Fault> {
-        self.ledger
-            .read_state(&self.component, self.tenant_id, key)
-            .await
+        let at = StateAt {
+            component: self.component.clone(),
+            tenant_id: self.tenant_id,
+            key: key.to_owned(),
+        };
+        self.reads.read(at).await
     }
 }
 

@@ -12,6 +12,7 @@ mod grace;
 mod heartbeat;
 pub mod mediator;
 mod notes;
+mod reads;
 pub mod relay;
 pub mod replay;
 pub mod settler;

@@ -1,8 +1,9 @@
 //! PostgreSQL: the pool, and the one way in which a call reaches the server.
 //!
-//! Every call is a short transaction that carries its own timeouts. Nothing
-//! outlives it on the server, no setting and (through a pooler) no prepared
-//! statement, so that a pooler in transaction mode may stand in between.
+//! Every call is a short transaction, with timeouts. Through a pooler in
+//! transaction mode it carries them itself, and nothing outlives it on the server,
+//! no setting and no prepared statement. Where the connection is ours alone its
+//! settings are made once, and a call of one statement is that statement.
 
 mod attempts;
 mod connect;
@@ -15,9 +16,9 @@ mod outbox;
 use std::time::Duration;
 
 use qx_events::Fault;
+use sqlx::Connection;
 use sqlx::postgres::{PgArguments, PgConnection, PgPool};
 use sqlx::query::Query;
-use sqlx::{Connection, Transaction};
 
 use crate::fault::{self, NoAnswer};
 
@@ -30,6 +31,14 @@ const BEGIN_CALL: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
     SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '5s'; \
     SET LOCAL idle_in_transaction_session_timeout = '20s'; \
     SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
+/// The same for a connection that nobody else uses in between. Made for each call
+/// they cost the server more than an ordinary call itself.
+const SETTINGS: &str = "SET default_transaction_isolation = 'read committed'; \
+    SET statement_timeout = '10s'; SET lock_timeout = '5s'; \
+    SET idle_in_transaction_session_timeout = '20s'; \
+    SET enable_seqscan = off; SET jit = off";
+/// Begins a call where the settings are made.
+const BEGIN: &str = "BEGIN";
 /// Longest that a whole call may take, as seen from here: a server or a network
 /// that went silent sends no timeout of its own.
 const CALL_TIME_MAX: Duration = Duration::from_secs(20);
@@ -37,7 +46,7 @@ const CALL_TIME_MAX: Duration = Duration::from_secs(20);
 /// The same for reports that read whole tables.
 const BEGIN_REPORT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
     SET LOCAL statement_timeout = '120s'; SET LOCAL lock_timeout = '5s'; \
-    SET LOCAL idle_in_transaction_session_timeout = '20s'";
+    SET LOCAL idle_in_transaction_session_timeout = '20s'; SET LOCAL enable_seqscan = on";
 /// See `BEGIN_REPORT`.
 const REPORT_TIME_MAX: Duration = Duration::from_secs(150);
 
@@ -60,10 +69,11 @@ pub(crate) enum Patience {
 }
 
 impl Patience {
-    const fn bounds(self) -> (&'static str, Duration) {
-        match self {
-            Self::Call => (BEGIN_CALL, CALL_TIME_MAX),
-            Self::Report => (BEGIN_REPORT, REPORT_TIME_MAX),
+    const fn bounds(self, statements: Statements) -> (&'static str, Duration) {
+        match (self, statements) {
+            (Self::Call, Statements::Prepared) => (BEGIN, CALL_TIME_MAX),
+            (Self::Call, Statements::Unnamed) => (BEGIN_CALL, CALL_TIME_MAX),
+            (Self::Report, _) => (BEGIN_REPORT, REPORT_TIME_MAX),
         }
     }
 }
@@ -79,7 +89,7 @@ pub struct Postgres {
 
 /// A call's transaction.
 pub(crate) struct Session<'c> {
-    tx: Transaction<'c, sqlx::Postgres>,
+    conn: &'c mut PgConnection,
     statements: Statements,
 }
 
@@ -90,7 +100,7 @@ impl Session<'_> {
     }
 
     pub(crate) fn conn(&mut self) -> &mut PgConnection {
-        &mut self.tx
+        self.conn
     }
 }
 
@@ -104,22 +114,51 @@ impl Postgres {
         self.patient_call(Patience::Call, doing, work).await
     }
 
-    /// The same, with another bound.
+    /// Runs `work`, which is one statement, and so a transaction by itself: one way
+    /// to the server and back in place of three.
+    pub(crate) async fn statement<T>(
+        &self,
+        doing: &'static str,
+        work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, sqlx::Error>,
+    ) -> Result<T, Fault> {
+        if self.statements == Statements::Unnamed {
+            return self.call(doing, work).await;
+        }
+        let acquired = self.pool.acquire().await;
+        let mut conn = acquired.map_err(|error| fault::postgres(doing, error))?;
+        let mut session = Session {
+            conn: &mut conn,
+            statements: self.statements,
+        };
+        match tokio::time::timeout(CALL_TIME_MAX, work(&mut session)).await {
+            Ok(answer) => answer.map_err(|error| fault::postgres(doing, error)),
+            Err(_elapsed) => {
+                // Its answer may still come: nobody else may read it.
+                drop(conn.detach());
+                Err(Fault::transient(doing, NoAnswer(CALL_TIME_MAX)))
+            }
+        }
+    }
+
+    /// The same as [`call`](Self::call), with another bound.
     pub(crate) async fn patient_call<T>(
         &self,
         patience: Patience,
         doing: &'static str,
         work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, sqlx::Error>,
     ) -> Result<T, Fault> {
-        let (begin, time_max) = patience.bounds();
+        let (begin, time_max) = patience.bounds(self.statements);
         let acquired = self.pool.acquire().await;
         let mut conn = acquired.map_err(|error| fault::postgres(doing, error))?;
         let statements = self.statements;
         let whole = async {
-            let tx = conn.begin_with(begin).await?;
-            let mut session = Session { tx, statements };
+            let mut tx = conn.begin_with(begin).await?;
+            let mut session = Session {
+                conn: &mut tx,
+                statements,
+            };
             let answer = work(&mut session).await?;
-            session.tx.commit().await?;
+            tx.commit().await?;
             Ok(answer)
         };
         match tokio::time::timeout(time_max, whole).await {

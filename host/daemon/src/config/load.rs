@@ -233,6 +233,7 @@ fn defaults(reader: &Reader<'_>) -> Settings {
         },
         concurrency: size(reader.number(&keys::DEFAULTS_CONCURRENCY)),
         order: qx_events::Order::None,
+        inbox: qx_events::Inbox::Every,
         start: start(reader.word(&keys::DEFAULTS_START).unwrap_or_default()),
         config: BTreeMap::new(),
     }

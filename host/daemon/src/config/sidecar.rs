@@ -11,7 +11,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-use qx_events::{Limits, Pattern, RetryPolicy, Settings, Versions};
+use qx_events::{Inbox, Limits, Pattern, RetryPolicy, Settings, Versions};
 use qx_sandbox::Capability;
 use toml_edit::{Item, TableLike};
 
@@ -186,6 +186,10 @@ fn read_settings(reader: &Reader<'_>, host: &ComponentsConfig) -> Settings {
         limits,
         concurrency: number(&keys::CONCURRENCY).map_or(base.concurrency, size),
         order: base.order,
+        inbox: match reader.word_given(&keys::INBOX) {
+            Some("effects") => Inbox::Effects,
+            Some(_) | None => base.inbox,
+        },
         start: reader.word_given(&keys::START).map_or(base.start, start),
         config: BTreeMap::new(),
     }

@@ -74,6 +74,17 @@ pub struct StateValue {
     pub version: i64,
 }
 
+/// Where a value of state is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateAt {
+    /// Whose.
+    pub component: ComponentName,
+    /// For which tenant.
+    pub tenant_id: Option<Uuid>,
+    /// Under which key.
+    pub key: String,
+}
+
 /// The ledger.
 #[async_trait]
 pub trait Ledger: Send + Sync {
@@ -97,6 +108,17 @@ pub trait Ledger: Send + Sync {
         tenant_id: Option<Uuid>,
         key: &str,
     ) -> Result<Option<StateValue>, Fault>;
+
+    /// The committed values at all of these places, in their order: one way to the
+    /// database for all of them, where it is a long one.
+    async fn read_states(&self, all: &[StateAt]) -> Result<Vec<Option<StateValue>>, Fault> {
+        let mut values = Vec::with_capacity(all.len());
+        for at in all {
+            let read = self.read_state(&at.component, at.tenant_id, &at.key);
+            values.push(read.await?);
+        }
+        Ok(values)
+    }
 
     /// Commits all of them in one transaction. The answer at index i belongs to
     /// settlement i. One that is a duplicate or in conflict (also with one earlier

@@ -39,6 +39,17 @@ pub(crate) struct Task {
     pub(crate) fence: Option<Fence>,
 }
 
+impl Task {
+    /// Whether there is something to commit: a mark at least, unless the operator
+    /// asked for none where nothing changed. With it goes what the ledger was told of
+    /// earlier calls.
+    fn needs_commit(&self, effects: &Effects) -> bool {
+        let marks = self.component.settings.inbox.marks(effects);
+        let is_known = self.start != Start::Unrecorded || self.replayed.is_some();
+        marks || is_known || self.fence.is_some()
+    }
+}
+
 /// Another build came into service, or this one went out of it, before the
 /// handler was called: ask the routes again.
 #[derive(Debug)]
@@ -168,7 +179,12 @@ impl Dispatcher {
 
     async fn settle(&self, task: &Task, effects: Effects, begun: Instant) -> Option<Conclusion> {
         let emitted = effects.emitted.len();
-        match self.commit(task, effects).await {
+        let committed = if task.needs_commit(&effects) {
+            self.commit(task, effects).await
+        } else {
+            Committed::Done
+        };
+        match committed {
             Committed::Done => {
                 let attempt = attempt_of(task, begun);
                 self.saw(&Sight::Done { attempt, emitted });
@@ -201,7 +217,7 @@ impl Dispatcher {
                 attempt: task.attempt,
                 trace: context.clone(),
                 state: Arc::new(BoundState {
-                    ledger: Arc::clone(&services.ledger),
+                    reads: Arc::clone(&self.reads),
                     component: component.clone(),
                     tenant_id: task.envelope.tenant_id,
                 }),

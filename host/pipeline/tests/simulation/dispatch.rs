@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use qx_events::Inbox;
 use qx_pipeline::{Conclusion, Dispatched};
 
 use crate::acts::{self, placed};
@@ -93,4 +94,25 @@ async fn an_event_that_nobody_takes_is_no_fault() {
         .await
         .unwrap();
     assert!(all.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_marks_what_changed_nothing_leaves_none_and_an_effect_is_still_committed_once() {
+    let world = World::new();
+    let host = world.host("h");
+    let appends = acts::appends(|_| "k".to_owned(), Duration::ZERO);
+    host.install(&component("idle", "order.placed", acts::done()).inbox(Inbox::Effects));
+    host.install(&component("writes", "order.placed", appends).inbox(Inbox::Effects));
+    let first = host.dispatcher.dispatch(placed(7)).await.unwrap();
+    let again = host.dispatcher.dispatch(placed(7)).await.unwrap();
+    let ends = |all: &[Dispatched]| words(all).into_iter().map(|(_, word)| word).collect();
+    let (first, again): (Vec<_>, Vec<_>) = (ends(&first), ends(&again));
+    assert_eq!(first, ["done", "done"]);
+    assert_eq!(
+        again,
+        ["done", "duplicate"],
+        "what left no mark is called again"
+    );
+    assert!(!world.db.handled("idle", 7) && world.db.handled("writes", 7));
+    assert_eq!(world.db.state("writes", "k").as_deref(), Some("7 "));
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use qx_events::ports::{Clock, Subscription};
 use qx_events::{
-    Binding, Component, ComponentName, ExportIndex, Pattern, RetryPolicy, Settings, Versions,
+    Binding, Component, ComponentName, ExportIndex, Inbox, Pattern, RetryPolicy, Settings, Versions,
 };
 use qx_pipeline::trace::PassThrough;
 use qx_pipeline::{
@@ -42,6 +42,7 @@ pub(crate) struct Spec {
     pub(crate) build: u8,
     pub(crate) takes: Vec<(&'static str, Versions)>,
     pub(crate) concurrency: usize,
+    pub(crate) inbox: Inbox,
     pub(crate) act: Act,
     pub(crate) load: Arc<Load>,
 }
@@ -53,6 +54,7 @@ pub(crate) fn component(name: &'static str, takes: &'static str, act: Act) -> Sp
         build: 1,
         takes: vec![(takes, Versions::Any)],
         concurrency: 4,
+        inbox: Inbox::Every,
         act,
         load: Arc::default(),
     }
@@ -68,6 +70,10 @@ impl Spec {
             *own = Versions::Only(versions.to_vec());
         }
         self
+    }
+
+    pub(crate) fn inbox(self, inbox: Inbox) -> Self {
+        Self { inbox, ..self }
     }
 
     pub(crate) fn concurrency(self, concurrency: usize) -> Self {
@@ -203,6 +209,7 @@ impl Host {
         };
         let settings = Settings {
             retry,
+            inbox: spec.inbox,
             ..Settings::default()
         };
         let name = ComponentName::parse(spec.name).unwrap();

@@ -7,7 +7,7 @@ use sqlx::migrate::AppliedMigration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor, Row};
 
-use super::{Postgres, Statements};
+use super::{Postgres, SETTINGS, Statements};
 use crate::error::StoreError;
 use crate::fault::{NoAnswer, sqlstate};
 use crate::migrate::{self, Schema};
@@ -27,8 +27,8 @@ const CONNECTION_AGE_MAX: Duration = Duration::from_mins(30);
 
 /// Locks out a second migration. Waits at most this long for tables that others
 /// use: waiting, it stands before every new producer.
-const BEGIN_MIGRATION: &str =
-    "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'";
+const BEGIN_MIGRATION: &str = "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'; \
+     SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL enable_seqscan = on";
 
 /// The number of the migrations' advisory lock: "qx" and a random rest.
 const MIGRATION_LOCK: i64 = 0x7178_5bd1_90e3_44a7;
@@ -63,6 +63,14 @@ impl Postgres {
             .acquire_timeout(CONNECT_TIME_MAX)
             .max_lifetime(CONNECTION_AGE_MAX)
             .test_before_acquire(false)
+            .after_connect(move |conn, _| {
+                Box::pin(async move {
+                    if statements == Statements::Prepared {
+                        conn.execute(SETTINGS).await?;
+                    }
+                    Ok(())
+                })
+            })
             .before_acquire(|conn, meta| {
                 Box::pin(async move {
                     if meta.idle_for < TRUSTED_IDLE_MAX {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use async_trait::async_trait;
-use qx_events::ports::{Ledger, Note, Settled, Settlement, StateValue};
+use qx_events::ports::{Ledger, Note, Settled, Settlement, StateAt, StateValue};
 use qx_events::{ComponentName, Fault, Known};
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -20,6 +20,15 @@ use crate::settlement::{Held, Mark, Plan, StateKey, Touched, needed, plan, touch
 
 const READ_STATE: &str =
     "SELECT value, version FROM qx_state WHERE component = $1 AND tenant_id = $2 AND key = $3";
+
+/// One look-up for each, by the primary key.
+const READ_STATES: &str = "
+    SELECT t.position, s.value, s.version
+    FROM unnest($1::text[], $2::uuid[], $3::text[]) WITH ORDINALITY AS t (component, tenant_id, key, position)
+    CROSS JOIN LATERAL (
+        SELECT value, version FROM qx_state
+        WHERE component = t.component AND tenant_id = t.tenant_id AND key = t.key OFFSET 0
+    ) AS s";
 
 /// Waits for another transaction that sets the same mark, and then finds it.
 const MARK: &str = "
@@ -102,7 +111,7 @@ impl Ledger for Postgres {
         tenant_id: Option<Uuid>,
         key: &str,
     ) -> Result<Option<StateValue>, Fault> {
-        self.call("read state", async |session| {
+        self.statement("read state", async |session| {
             let query = session.sql(READ_STATE).bind(component.as_str());
             let query = query.bind(tenant_id.unwrap_or(Uuid::nil())).bind(key);
             let row = query.fetch_optional(session.conn()).await?;
@@ -113,6 +122,31 @@ impl Ledger for Postgres {
                 })
             })
             .transpose()
+        })
+        .await
+    }
+
+    async fn read_states(&self, all: &[StateAt]) -> Result<Vec<Option<StateValue>>, Fault> {
+        let components: Vec<&str> = all.iter().map(|at| at.component.as_str()).collect();
+        let tenant = |at: &StateAt| at.tenant_id.unwrap_or(Uuid::nil());
+        let tenants: Vec<Uuid> = all.iter().map(tenant).collect();
+        let keys: Vec<&str> = all.iter().map(|at| at.key.as_str()).collect();
+        self.statement("read state", async |session| {
+            let query = session.sql(READ_STATES).bind(&components);
+            let query = query.bind(&tenants).bind(&keys);
+            let rows = query.fetch_all(session.conn()).await?;
+            let mut values = vec![None; all.len()];
+            for row in &rows {
+                let position: i64 = row.try_get(0)?;
+                let index = usize::try_from(position - 1).unwrap_or(usize::MAX);
+                if let Some(value) = values.get_mut(index) {
+                    *value = Some(StateValue {
+                        value: row.try_get(1)?,
+                        version: row.try_get(2)?,
+                    });
+                }
+            }
+            Ok(values)
         })
         .await
     }

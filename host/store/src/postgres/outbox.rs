@@ -1,4 +1,4 @@
-//! The outbox on PostgreSQL. Each call is one statement.
+//! The outbox on PostgreSQL. Each call is one statement, but for a hint to the planner.
 
 use std::time::Duration;
 
@@ -120,7 +120,7 @@ const STATUS: &str = "
 #[async_trait]
 impl Outbox for Postgres {
     async fn lease(&self, holder: &str, term: Duration) -> Result<Option<Lease>, Fault> {
-        self.call("take the relay's lease", async |session| {
+        self.statement("take the relay's lease", async |session| {
             let query = session.sql(LEASE).bind(holder).bind(millis(term));
             let row = query.fetch_optional(session.conn()).await?;
             row.map(|row| {
@@ -134,7 +134,7 @@ impl Outbox for Postgres {
     }
 
     async fn release(&self, lease: Lease) -> Result<(), Fault> {
-        self.call("give the relay's lease back", async |session| {
+        self.statement("give the relay's lease back", async |session| {
             session
                 .sql(RELEASE)
                 .bind(lease.token)
@@ -146,7 +146,7 @@ impl Outbox for Postgres {
     }
 
     async fn pending(&self, limit: u32) -> Result<Vec<Row>, Fault> {
-        self.call("read rows that wait", async |session| {
+        self.statement("read rows that wait", async |session| {
             let query = session.sql(PENDING).bind(i64::from(limit));
             let rows = query.fetch_all(session.conn()).await?;
             rows.iter().map(row).collect()
@@ -163,7 +163,7 @@ impl Outbox for Postgres {
         let positions = rows.iter().map(|row| row.stored.sequence.cast_signed());
         let positions: Vec<i64> = positions.collect();
         let made: Vec<Option<i64>> = rows.iter().map(|row| row.stream_created_ns).collect();
-        self.call("mark rows published", async |session| {
+        self.statement("mark rows published", async |session| {
             let query = session.sql(MARK_PUBLISHED).bind(lease.token);
             let query = query
                 .bind(&seqs)
@@ -197,7 +197,7 @@ impl Outbox for Postgres {
 
     async fn set_aside(&self, lease: Lease, seq: i64, reason: &str) -> Result<bool, Fault> {
         let reason = fit(reason, LAST_ERROR_CHARS_MAX);
-        self.call("set a row aside", async |session| {
+        self.statement("set a row aside", async |session| {
             let query = session
                 .sql(SET_ASIDE)
                 .bind(lease.token)
@@ -209,7 +209,7 @@ impl Outbox for Postgres {
     }
 
     async fn clean_up(&self, retention: Duration, limit: u32) -> Result<u64, Fault> {
-        self.call("delete old published rows", async |session| {
+        self.statement("delete old published rows", async |session| {
             let query = session
                 .sql(CLEAN_UP)
                 .bind(millis(retention))
@@ -220,7 +220,7 @@ impl Outbox for Postgres {
     }
 
     async fn status(&self) -> Result<OutboxStatus, Fault> {
-        self.call("count rows", async |session| {
+        self.statement("count rows", async |session| {
             let row = session.sql(STATUS).fetch_one(session.conn()).await?;
             let count = |column: &str| {
                 Ok::<_, sqlx::Error>(row.try_get::<i64, _>(column)?.max(0).cast_unsigned())

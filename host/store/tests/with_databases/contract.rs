@@ -51,6 +51,7 @@ contract! {
     ledger::an_event_is_handled_once,
     ledger::the_same_event_twice_in_a_group_is_a_duplicate,
     ledger::state_is_kept_apart_by_component_and_tenant,
+    ledger::many_keys_are_read_at_once_each_in_its_place,
     ledger::a_stale_read_is_a_conflict_and_leaves_nothing,
     ledger::a_read_of_what_the_group_has_written_is_a_conflict,
     ledger::a_duplicate_in_the_group_writes_nothing_that_others_could_read,

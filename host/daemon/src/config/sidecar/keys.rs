@@ -14,6 +14,8 @@ macro_rules! keys {
 keys! {
     ORDER = Key::new("", "order", Kind::Word(&["none"]))
         .doc("Only `none` so far: events are handled as they come.");
+    INBOX = Key::new("", "inbox", Kind::Word(&["every", "effects"]))
+        .doc("`every` handled event leaves a mark, which is the default: each is handled once. `effects`: only one that wrote state or emitted; the others need no commit, and may be called again after a crash.");
     CONCURRENCY = bounds::concurrency("")
         .doc("Events of this component that are worked on at once.");
     START = Key::new("", "start", Kind::Word(START_WORDS))

@@ -33,6 +33,7 @@ fn a_component_without_a_file_gets_the_defaults() {
 fn every_key_reaches_its_setting() {
     let text = r#"
 order = "none"
+inbox = "effects"
 concurrency = 3
 start = "now"
 grants = ["state", "log"]
@@ -72,6 +73,7 @@ currency = "EUR"
         },
         concurrency: 3,
         order: qx_events::Order::None,
+        inbox: Inbox::Effects,
         start: qx_events::StartFrom::Now,
         config: BTreeMap::from([("currency".to_owned(), "EUR".to_owned())]),
     };

@@ -1,7 +1,7 @@
 //! What exactly-once effects rest on.
 
 use qx_events::Known;
-use qx_events::ports::{Settled, Settlement};
+use qx_events::ports::{Settled, Settlement, StateAt};
 use uuid::Uuid;
 
 use crate::world::{World, event, letter, name, settlement, with_state};
@@ -70,6 +70,34 @@ pub(super) async fn the_same_event_twice_in_a_group_is_a_duplicate(world: &World
         [Committed, Duplicate]
     );
     assert_eq!(state(world, "a", "k").await.unwrap().0, "1");
+}
+
+pub(super) async fn many_keys_are_read_at_once_each_in_its_place(world: &World) {
+    let one = with_state("a", &[], &[("k", Some("1")), ("l", Some("2"))]);
+    let other = with_state("b", &[], &[("k", Some("3"))]);
+    settle(world, &[one, other]).await;
+    let places = [
+        ("b", "k"),
+        ("a", "absent"),
+        ("a", "l"),
+        ("a", "k"),
+        ("b", "k"),
+    ];
+    let places = places.map(|(component, key)| StateAt {
+        component: name(component),
+        tenant_id: None,
+        key: key.to_owned(),
+    });
+    let found = world.ledger.read_states(&places).await.unwrap();
+    let values: Vec<Option<&str>> = found
+        .iter()
+        .map(|one| one.as_ref().map(|state| state.value.as_str()))
+        .collect();
+    assert_eq!(values, [Some("3"), None, Some("2"), Some("1"), Some("3")]);
+    assert_eq!(world.ledger.read_states(&[]).await.unwrap(), []);
+    let alone = state(world, "a", "k").await.map(|(_, version)| version);
+    let together = found.get(3).and_then(|state| state.as_ref());
+    assert_eq!(together.map(|state| state.version), alone);
 }
 
 pub(super) async fn state_is_kept_apart_by_component_and_tenant(world: &World) {
