@@ -262,7 +262,8 @@ fn shown(outcome: Outcome, lines: &[LogLine]) -> Value {
             (json!({"failed": format!("{failed:?}")}), Effects::default())
         }
     };
-    let emitted = |NewEvent(event): &NewEvent| {
+    let emitted = |new: &NewEvent| {
+        let event = &new.0;
         let payload: Value = serde_json::from_str(event.payload.get()).unwrap();
         let name = event.event_name.as_str();
         json!({"name": name, "version": event.event_version, "payload": payload})

@@ -13,16 +13,16 @@ use crate::name::{EventName, InvalidEventName};
 use crate::trace::TraceContext;
 use crate::wire::{Headers, Outgoing};
 
-/// An event that is to be recorded.
+/// An event that is to be recorded, and when it is to leave: at once, as a rule.
 #[derive(Debug, Clone)]
-pub struct NewEvent(pub Envelope);
+pub struct NewEvent(pub Envelope, Option<DateTime<Utc>>);
 
 impl NewEvent {
     /// An event with a fresh id that happened now. `payload` is JSON text.
     ///
     /// Everything else of the envelope is open: set it on the field.
     pub fn new(event_name: EventName, payload: Box<RawValue>, now: DateTime<Utc>) -> Self {
-        Self(Envelope {
+        Self::of(Envelope {
             event_id: Uuid::now_v7(),
             event_name,
             event_version: 1,
@@ -35,6 +35,23 @@ impl NewEvent {
             ordering_key: None,
             trace: None,
         })
+    }
+
+    /// This event, at once.
+    pub const fn of(envelope: Envelope) -> Self {
+        Self(envelope, None)
+    }
+
+    /// Not before this time, by the clock of the database. It then takes its place
+    /// behind everything that waits.
+    #[must_use]
+    pub fn due_at(self, time: DateTime<Utc>) -> Self {
+        Self(self.0, Some(time))
+    }
+
+    /// When it is to leave, if not at once.
+    pub const fn due(&self) -> Option<DateTime<Utc>> {
+        self.1
     }
 }
 

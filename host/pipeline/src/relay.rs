@@ -6,6 +6,7 @@
 //! Never: opens a transaction, looks inside a payload, or knows what a handler
 //! is. Duplicates are the stream's to drop, by the message id.
 
+mod due;
 mod pace;
 mod sort;
 mod standing;
@@ -25,6 +26,7 @@ use crate::crash;
 use crate::grace::within_grace;
 use crate::trace::{self, Propagation};
 use crate::witness::{Sight, Witness};
+use due::DueTimes;
 use pace::Pace;
 use sort::{Sorted, sort};
 use standing::Standing;
@@ -114,6 +116,7 @@ impl Relay {
     pub async fn run(self, stop: CancellationToken) {
         let mut held: Option<Held> = None;
         let mut standing = Standing::default();
+        let mut due = DueTimes::default();
         let mut pace = Pace::new(self.config.poll_max, self.config.lease_term / 3);
         let mut clean_up_at = Instant::now();
         loop {
@@ -121,13 +124,13 @@ impl Relay {
                 biased; // Stop wins over rows that wait.
                 () = stop.cancelled() => Wake::Stop,
                 () = self.nudge.notified(), if pace.may_be_nudged() => Wake::Nudged,
-                () = rest(pace.pause(), held) => Wake::Due,
+                () = pace::rest(pace.pause(), [held.map(|held| held.renew_at), due.next()]) => Wake::Due,
             };
             match wake {
                 Wake::Stop => break,
                 Wake::Nudged | Wake::Due => {}
             }
-            let turn = self.turn(&mut held, &mut standing, &mut clean_up_at);
+            let turn = self.turn(&mut held, &mut standing, &mut due, &mut clean_up_at);
             let Some(turn) = within_grace(&stop, turn).await else {
                 break; // As if the process had died in the middle of the turn.
             };
@@ -146,12 +149,16 @@ impl Relay {
         &self,
         held: &mut Option<Held>,
         standing: &mut Standing,
+        due: &mut DueTimes,
         clean_up_at: &mut Instant,
     ) -> Turn {
-        let turn = self.pass(held, standing).await.unwrap_or_else(|fault| {
-            self.blocked(&fault.chain());
-            Turn::Blocked { moved: false }
-        });
+        let turn = self
+            .pass(held, standing, due)
+            .await
+            .unwrap_or_else(|fault| {
+                self.blocked(&fault.chain());
+                Turn::Blocked { moved: false }
+            });
         if let Turn::Blocked { .. } = turn {
             standing.doubt();
         }
@@ -162,12 +169,20 @@ impl Relay {
     }
 
     /// One pass: lease, look at the stream, read, publish, mark.
-    async fn pass(&self, held: &mut Option<Held>, standing: &mut Standing) -> Result<Turn, Fault> {
+    async fn pass(
+        &self,
+        held: &mut Option<Held>,
+        standing: &mut Standing,
+        due: &mut DueTimes,
+    ) -> Result<Turn, Fault> {
         let Some(lease) = self.lead(held).await? else {
             return Ok(Turn::Standby);
         };
         let looked = self.look(lease, held, standing).await;
         if matches!(looked, Ok(false)) {
+            return Ok(Turn::Standby);
+        }
+        if !self.come_due(lease, held, due).await? {
             return Ok(Turn::Standby);
         }
         let begun = Instant::now();
@@ -414,16 +429,4 @@ impl Relay {
             }
         }
     }
-}
-
-/// Waits for the pause, but not past the time to renew the lease.
-async fn rest(pause: Duration, held: Option<Held>) {
-    if pause.is_zero() {
-        // A timer would wait for its next tick.
-        return tokio::task::yield_now().await;
-    }
-    let now = Instant::now();
-    let due = now + pause;
-    let renew_at = held.map(|held| held.renew_at).filter(|at| *at > now);
-    tokio::time::sleep_until(renew_at.map_or(due, |at| at.min(due))).await;
 }

@@ -15,6 +15,11 @@
 //! // Where the order of events counts: those of one key keep it.
 //! event.0.ordering_key = Some(OrderingKey::parse("order 7")?);
 //! producer::record(&mut *tx, &event).await?;
+//! // And one that leaves in an hour.
+//! let payload = serde_json::value::to_raw_value(&serde_json::json!({ "order": 7 }))?;
+//! let late = NewEvent::new(EventName::parse("order.overdue")?, payload, now);
+//! let late = late.due_at(now + chrono::TimeDelta::hours(1));
+//! producer::record(&mut *tx, &late).await?;
 //! tx.commit().await?;
 //! # Ok(())
 //! # }
@@ -100,22 +105,22 @@ impl Connection for SqliteConnection {
 pub(crate) const INSERT_POSTGRES: &str = "
     INSERT INTO qx_outbox_events (
         id, event_name, event_version, payload, body, occurred_at,
-        correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key)
+        correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key, due_at)
     SELECT id, event_name, event_version, payload::jsonb, body, coalesce(occurred_at, now()),
-           correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key
+           correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key, due_at
     FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::timestamptz[],
                 $7::uuid[], $8::uuid[], $9::uuid[], $10::text[], $11::text[],
-                $12::text[]) WITH ORDINALITY AS t (
+                $12::text[], $13::timestamptz[]) WITH ORDINALITY AS t (
         id, event_name, event_version, payload, body, occurred_at,
-        correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key, position)
+        correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key, due_at, position)
     ORDER BY position";
 
 const INSERT_SQLITE: &str = "
     INSERT INTO qx_outbox_events (
         id, event_name, event_version, payload, occurred_at,
-        correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key)
+        correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key, due_at)
     VALUES (?1, ?2, ?3, ?4, coalesce(?5, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-            ?6, ?7, ?8, ?9, ?10, ?11)";
+            ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 
 /// Rows of the outbox, column by column: one statement for all of them.
 #[doc(hidden)]
@@ -133,6 +138,7 @@ pub struct Columns {
     traceparent: Vec<Option<String>>,
     tracestate: Vec<Option<String>>,
     ordering_key: Vec<Option<String>>,
+    due_at: Vec<Option<DateTime<Utc>>>,
 }
 
 impl Columns {
@@ -140,8 +146,9 @@ impl Columns {
         events: impl IntoIterator<Item = &'a NewEvent>,
     ) -> Result<Self, VersionTooLarge> {
         let mut columns = Self::default();
-        for NewEvent(envelope) in events {
-            columns.push(envelope)?;
+        for event in events {
+            columns.push(&event.0)?;
+            columns.due_at.push(event.due());
         }
         Ok(columns)
     }
@@ -196,6 +203,7 @@ impl Columns {
             .bind(self.traceparent)
             .bind(self.tracestate)
             .bind(self.ordering_key)
+            .bind(self.due_at)
     }
 
     /// SQLite has no arrays; within one process a statement costs little.
@@ -215,9 +223,9 @@ impl Columns {
             .zip(&self.causation_id)
             .zip(&self.tenant_id);
         let traces = self.traceparent.into_iter().zip(self.tracestate);
-        let traces = traces.zip(self.ordering_key);
+        let traces = traces.zip(self.ordering_key.into_iter().zip(self.due_at));
         let rest = self.occurred_at.into_iter().zip(ids).zip(traces);
-        for ((id, ((name, version), envelope)), ((occurred_at, ids), (trace, key))) in
+        for ((id, ((name, version), envelope)), ((occurred_at, ids), (trace, (key, due_at)))) in
             self.id.iter().zip(envelopes).zip(rest)
         {
             let ((correlation_id, causation_id), tenant_id) = ids;
@@ -233,6 +241,7 @@ impl Columns {
                 .bind(trace.0)
                 .bind(trace.1)
                 .bind(key)
+                .bind(due_at.map(sqlite_time))
                 .execute(&mut *conn)
                 .await?;
         }

@@ -13,6 +13,7 @@ use crate::open;
 #[derive(Serialize)]
 struct Status {
     pending: u64,
+    delayed: u64,
     oldest_pending_ms: u64,
     published: u64,
     failed: u64,
@@ -28,14 +29,22 @@ pub(super) async fn status(config: Option<&Path>, output: Output) -> Result<Exit
     match output {
         Output::Json => screen::json(&Status {
             pending: status.pending,
+            delayed: status.delayed,
             oldest_pending_ms: status.oldest_pending_ms,
             published: status.published,
             failed: status.failed,
         })?,
         Output::Text => screen::table(
-            &["PENDING", "OLDEST", "PUBLISHED", "SET ASIDE"],
+            &[
+                "PENDING",
+                "OF THEM LATER",
+                "OLDEST",
+                "PUBLISHED",
+                "SET ASIDE",
+            ],
             &[vec![
                 status.pending.to_string(),
+                status.delayed.to_string(),
                 format!("{} ms", status.oldest_pending_ms),
                 status.published.to_string(),
                 status.failed.to_string(),

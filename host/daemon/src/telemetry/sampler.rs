@@ -144,6 +144,7 @@ mod tests {
         Sample {
             outbox: Some(OutboxStatus {
                 pending: 7,
+                delayed: 0,
                 oldest_pending_ms: 1_500,
                 published: 3,
                 failed: 1,

@@ -16,7 +16,7 @@ pub use dead_letters::{AfterEdit, DeadLetters, EditAnswer};
 pub use handler::{Handler, Invocation, LogLevel, LogLine, StateReader};
 pub use leases::{Fence, HeldLease, Leases};
 pub use ledger::{Ledger, Note, Settled, Settlement, StateAt, StateValue};
-pub use outbox::{Lease, Outbox, OutboxStatus, PublishedRow};
+pub use outbox::{Due, Lease, Outbox, OutboxStatus, PublishedRow};
 pub use stream::{
     Delivery, Lag, Published, Publisher, Receipt, Source, StoredAt, Stream, StreamState,
     Subscription,

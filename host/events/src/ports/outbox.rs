@@ -29,12 +29,24 @@ pub struct PublishedRow {
     pub stream_created_ns: Option<i64>,
 }
 
+/// What became of the rows with a due time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Due {
+    /// Rows that wait from now on like any other.
+    pub came: u64,
+    /// Until the next one is due; `None` when none is to come.
+    pub next: Option<Duration>,
+}
+
 /// What an operator asks first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OutboxStatus {
-    /// Rows that wait.
+    /// Rows that were not published and may be, those included that are due later.
     pub pending: u64,
-    /// Age of the oldest of them, in milliseconds; 0 when none waits.
+    /// Those of them that are due later.
+    pub delayed: u64,
+    /// For how long the oldest of the others has waited, in milliseconds; 0 when none
+    /// does. One that came due has waited since then.
     pub oldest_pending_ms: u64,
     /// Rows that were published and are still kept.
     pub published: u64,
@@ -52,13 +64,18 @@ pub trait Outbox: Send + Sync {
     /// Gives the lease back, so that the next holder need not wait for its end.
     async fn release(&self, lease: Lease) -> Result<(), Fault>;
 
-    /// The oldest rows that wait, at most `limit`, in order of `seq`. Opens no
+    /// The oldest rows that wait and are not due later, at most `limit`, in order of `seq`. Opens no
     /// transaction that stays open, and takes no lock.
     async fn pending(&self, limit: u32) -> Result<Vec<Row>, Fault>;
 
     /// Marks rows published. Rows that are marked already stay as they are.
     /// `false`: the lease has changed hands, and nothing was written.
     async fn mark_published(&self, lease: Lease, rows: &[PublishedRow]) -> Result<bool, Fault>;
+
+    /// Puts rows whose due time has come behind those that wait, the earliest first,
+    /// at most `limit`. `None`: the lease has changed hands, and nothing was written.
+    /// Cheap when none is due, however many are to come.
+    async fn come_due(&self, lease: Lease, limit: u32) -> Result<Option<Due>, Fault>;
 
     /// Makes published rows wait again whose message the stream has lost, by
     /// [`StreamState::lost`], at most `limit`; returns how many. Fewer than `limit`:

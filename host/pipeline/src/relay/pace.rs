@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Turn;
 use crate::backoff::Backoff;
 
@@ -58,6 +60,19 @@ impl Pace {
             Turn::Blocked { .. } => self.backoff.pause(),
         };
     }
+}
+
+/// Waits for the pause, but not past any of these times that is still to come: the
+/// time to renew the lease, the next due time.
+pub(super) async fn rest(pause: Duration, times: [Option<Instant>; 2]) {
+    if pause.is_zero() {
+        // A timer would wait for its next tick.
+        return tokio::task::yield_now().await;
+    }
+    let now = Instant::now();
+    let to_come = times.into_iter().flatten().filter(|at| *at > now);
+    let until = to_come.fold(now + pause, Instant::min);
+    tokio::time::sleep_until(until).await;
 }
 
 #[cfg(test)]

@@ -187,7 +187,7 @@ pub(crate) fn emits(name: &'static str, base: u64, first: Act) -> Act {
             };
             let mut emitted = event(name, u128::from(next_id.fetch_add(1, Ordering::SeqCst)));
             emitted.causation_id = Some(cause);
-            effects.emitted.push(NewEvent(emitted));
+            effects.emitted.push(NewEvent::of(emitted));
             Outcome::Done(effects)
         }
         .boxed()

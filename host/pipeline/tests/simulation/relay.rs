@@ -325,3 +325,33 @@ async fn relay_1_a_process_that_dies_between_publish_and_mark_leaves_one_message
         .await;
     assert_eq!(world.broker.ids(), [1, 2, 3, 4, 5]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_row_leaves_at_its_due_time_also_when_the_relay_sleeps_or_was_restarted() {
+    let world = World::new();
+    let now = tokio::time::Instant::now();
+    let due_in = |seconds| now + Duration::from_secs(seconds);
+    world.db.tables().insert_due(&placed(1), due_in(3_600));
+    world.db.tables().insert_due(&placed(2), due_in(600));
+    world.db.insert(&placed(3));
+    let slow = |name: &str| RelayConfig {
+        batch: 10,
+        poll_max: Duration::from_secs(4),
+        lease_term: TERM,
+        retention: Duration::from_hours(1),
+        holder: name.to_owned(),
+    };
+    let mut host = world.host("a");
+    host.relay_with(slow("a"));
+    pass(Duration::from_secs(500)).await;
+    assert_eq!(world.broker.ids(), [3]);
+    pass(Duration::from_millis(100_010)).await;
+    assert_eq!(world.broker.ids(), [3, 2]);
+    host.kill();
+    let mut host = world.host("b");
+    host.relay_with(slow("b"));
+    pass(Duration::from_millis(2_999_980)).await;
+    assert_eq!(world.broker.ids(), [3, 2]);
+    pass(Duration::from_millis(30)).await;
+    assert_eq!(world.broker.ids(), [3, 2, 1]);
+}

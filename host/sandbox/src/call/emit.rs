@@ -73,7 +73,7 @@ impl Context {
         })?;
         let envelope = self.envelope(index, name, event.version, payload);
         let id = envelope.event_id.to_string();
-        self.emitted.0.push(NewEvent(envelope));
+        self.emitted.0.push(NewEvent::of(envelope));
         Ok(id)
     }
 
@@ -86,7 +86,7 @@ impl Context {
         payload: Box<RawValue>,
     ) -> Envelope {
         let cause = &self.invocation.envelope;
-        let NewEvent(new) = NewEvent::new(name, payload, self.shared.clock.now());
+        let new = NewEvent::new(name, payload, self.shared.clock.now()).0;
         Envelope {
             event_id: id(cause.event_id, self.shared.name.as_str(), index),
             event_version: version,

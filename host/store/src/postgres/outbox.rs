@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use qx_events::ports::{Lease, Outbox, OutboxStatus, PublishedRow, StreamState};
+use qx_events::ports::{Due, Lease, Outbox, OutboxStatus, PublishedRow, StreamState};
 use qx_events::{Fault, Row};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -34,8 +34,25 @@ pub(super) const PENDING: &str = "
            traceparent, tracestate,
            coalesce(body, payload::text) AS body
     FROM qx_outbox_events
-    WHERE published_at IS NULL AND failed_at IS NULL
+    WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL
     ORDER BY seq LIMIT $1";
+
+/// One look at the index `qx_outbox_due`, as a rule. Not by `clock_timestamp()`, which
+/// no index serves. The next due time is as it was before.
+const COME_DUE: &str = "
+    WITH lease AS MATERIALIZED (
+        SELECT 1 FROM qx_leases WHERE name = 'relay' AND token = $1
+    ), first AS MATERIALIZED (
+        SELECT due_at FROM qx_outbox_events
+        WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NOT NULL
+        ORDER BY due_at, seq LIMIT 1
+    )
+    SELECT EXISTS (SELECT FROM lease) AS held,
+           CASE WHEN EXISTS (SELECT FROM lease)
+                 AND EXISTS (SELECT FROM first WHERE due_at <= statement_timestamp())
+                THEN qx_outbox_come_due($2) ELSE 0 END AS came,
+           (SELECT (extract(epoch FROM due_at - statement_timestamp()) * 1000)::bigint
+            FROM first) AS next_ms";
 
 /// No join: without statistics the planner takes the rows that wait for few, and
 /// compares each of them with each of the array. `width_bucket` finds the place
@@ -49,7 +66,7 @@ const MARK_PUBLISHED: &str = "
             stream_name = ($3::text[])[width_bucket(seq, $2::bigint[])],
             stream_seq = ($4::bigint[])[width_bucket(seq, $2::bigint[])],
             stream_created = ($5::bigint[])[width_bucket(seq, $2::bigint[])]
-        WHERE seq = ANY($2) AND published_at IS NULL AND failed_at IS NULL
+        WHERE seq = ANY($2) AND published_at IS NULL AND failed_at IS NULL AND due_at IS NULL
           AND EXISTS (SELECT FROM lease)
     )
     SELECT EXISTS (SELECT FROM lease)";
@@ -90,7 +107,7 @@ const SET_ASIDE: &str = "
         SELECT 1 FROM qx_leases WHERE name = 'relay' AND token = $1
     ), parked AS (
         UPDATE qx_outbox_events SET failed_at = clock_timestamp(), last_error = $3
-        WHERE seq = $2 AND published_at IS NULL AND failed_at IS NULL
+        WHERE seq = $2 AND published_at IS NULL AND failed_at IS NULL AND due_at IS NULL
           AND EXISTS (SELECT FROM lease)
     )
     SELECT EXISTS (SELECT FROM lease)";
@@ -109,12 +126,15 @@ const CLEAN_UP: &str = "
 /// `qx_outbox_tally` in the migrations.
 const STATUS: &str = "
     SELECT (SELECT count(*) FROM qx_outbox_events
-            WHERE published_at IS NULL AND failed_at IS NULL) AS pending,
+            WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL) AS waiting,
+           (SELECT count(*) FROM qx_outbox_events
+            WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NOT NULL) AS delayed,
            (SELECT count(*) FROM qx_outbox_events
             WHERE published_at IS NULL AND failed_at IS NOT NULL) AS failed,
            (SELECT published FROM qx_outbox_tally) AS published,
            (SELECT (extract(epoch FROM clock_timestamp() - coalesce(recorded_at, occurred_at)) * 1000)::bigint
-            FROM qx_outbox_events WHERE published_at IS NULL AND failed_at IS NULL
+            FROM qx_outbox_events
+            WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL
             ORDER BY seq LIMIT 1) AS oldest_ms";
 
 #[async_trait]
@@ -175,6 +195,23 @@ impl Outbox for Postgres {
         .await
     }
 
+    async fn come_due(&self, lease: Lease, limit: u32) -> Result<Option<Due>, Fault> {
+        self.call("look for rows that are due", async |session| {
+            let query = session.sql(COME_DUE).bind(lease.token);
+            let row = query
+                .bind(i64::from(limit))
+                .fetch_one(session.conn())
+                .await?;
+            let (held, came): (bool, i64) = (row.try_get("held")?, row.try_get("came")?);
+            let next: Option<i64> = row.try_get("next_ms")?;
+            Ok(held.then(|| Due {
+                came: came.max(0).cast_unsigned(),
+                next: next.map(|ms| Duration::from_millis(ms.max(0).cast_unsigned())),
+            }))
+        })
+        .await
+    }
+
     async fn forget_lost(
         &self,
         lease: Lease,
@@ -226,7 +263,8 @@ impl Outbox for Postgres {
                 Ok::<_, sqlx::Error>(row.try_get::<i64, _>(column)?.max(0).cast_unsigned())
             };
             Ok(OutboxStatus {
-                pending: count("pending")?,
+                pending: count("waiting")? + count("delayed")?,
+                delayed: count("delayed")?,
                 oldest_pending_ms: row
                     .try_get::<Option<i64>, _>("oldest_ms")?
                     .map_or(0, |age| age.max(0).cast_unsigned()),

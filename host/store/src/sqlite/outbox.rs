@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use qx_events::ports::{Lease, Outbox, OutboxStatus, PublishedRow, StreamState};
+use qx_events::ports::{Due, Lease, Outbox, OutboxStatus, PublishedRow, StreamState};
 use qx_events::{Fault, Row};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -39,8 +39,24 @@ const PENDING: &str = "
            traceparent, tracestate,
            payload
     FROM qx_outbox_events
-    WHERE published_at IS NULL AND failed_at IS NULL
+    WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL
     ORDER BY seq LIMIT ?1";
+
+/// The earliest of those that are due later, or by now, and in how many
+/// milliseconds. Times are text that sorts.
+const DUE: &str = "
+    SELECT seq, CAST((unixepoch(due_at, 'subsec') - unixepoch('now', 'subsec')) * 1000 AS INTEGER)
+           AS in_ms
+    FROM qx_outbox_events INDEXED BY qx_outbox_due
+    WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NOT NULL
+    ORDER BY due_at, seq LIMIT ?1";
+
+const NEXT_SEQ: &str = "
+    UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'qx_outbox_events' RETURNING seq";
+
+const COMES_DUE: &str = "
+    UPDATE qx_outbox_events SET seq = ?2, recorded_at = due_at, due_at = NULL
+    WHERE seq = ?1 AND due_at IS NOT NULL";
 
 const MARK_PUBLISHED: &str = concat!(
     "UPDATE qx_outbox_events
@@ -89,13 +105,16 @@ const CLEAN_UP: &str = "
 /// milliseconds, which is enough for the database of one machine.
 const STATUS: &str = "
     SELECT (SELECT count(*) FROM qx_outbox_events
-            WHERE published_at IS NULL AND failed_at IS NULL) AS pending,
+            WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL) AS waiting,
+           (SELECT count(*) FROM qx_outbox_events
+            WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NOT NULL) AS delayed,
            (SELECT count(*) FROM qx_outbox_events
             WHERE published_at IS NULL AND failed_at IS NOT NULL) AS failed,
            (SELECT count(*) FROM qx_outbox_events WHERE published_at IS NOT NULL) AS published,
            (SELECT CAST((unixepoch('now', 'subsec')
                          - unixepoch(coalesce(recorded_at, occurred_at), 'subsec')) * 1000 AS INTEGER)
-            FROM qx_outbox_events WHERE published_at IS NULL AND failed_at IS NULL
+            FROM qx_outbox_events
+            WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL
             ORDER BY seq LIMIT 1) AS oldest_ms";
 
 #[async_trait]
@@ -152,6 +171,39 @@ impl Outbox for Sqlite {
                 Ok(true)
             })
             .await
+    }
+
+    async fn come_due(&self, lease: Lease, limit: u32) -> Result<Option<Due>, Fault> {
+        const DOING: &str = "look for rows that are due";
+        // Without the write lock as long as none is.
+        let looked = self.file.read(DOING, async |conn| {
+            let held = holds(conn, lease).await?;
+            Ok((held, due(conn, 1).await?.first().map(|(_, ms)| *ms)))
+        });
+        let next = match looked.await? {
+            (false, _) => return Ok(None),
+            (true, next) => next,
+        };
+        if next.is_none_or(|ms| ms > 0) {
+            let next = next.map(|ms| Duration::from_millis(ms.max(0).cast_unsigned()));
+            return Ok(Some(Due { came: 0, next }));
+        }
+        let moved = self.file.write(DOING, async |conn| {
+            if !holds(conn, lease).await? {
+                return Ok(None);
+            }
+            let mut came = 0;
+            for (seq, _) in due(conn, limit).await?.iter().filter(|(_, ms)| *ms <= 0) {
+                let next = sqlx::query(NEXT_SEQ).fetch_one(&mut *conn).await?;
+                let next: i64 = next.try_get(0)?;
+                let query = sqlx::query(COMES_DUE).bind(seq).bind(next);
+                came += query.execute(&mut *conn).await?.rows_affected();
+            }
+            Ok(Some(came))
+        });
+        // There may be more: looked at again at once.
+        let next = Some(Duration::ZERO);
+        Ok(moved.await?.map(|came| Due { came, next }))
     }
 
     async fn forget_lost(
@@ -219,7 +271,8 @@ impl Outbox for Sqlite {
                     Ok::<_, sqlx::Error>(count.unwrap_or(0).max(0).cast_unsigned())
                 };
                 Ok(OutboxStatus {
-                    pending: count("pending")?,
+                    pending: count("waiting")? + count("delayed")?,
+                    delayed: count("delayed")?,
                     oldest_pending_ms: count("oldest_ms")?,
                     published: count("published")?,
                     failed: count("failed")?,
@@ -233,6 +286,13 @@ impl Outbox for Sqlite {
 async fn holds(conn: &mut SqliteConnection, lease: Lease) -> Result<bool, sqlx::Error> {
     let row = sqlx::query(HOLDS).bind(lease.token).fetch_one(conn).await?;
     Ok(row.try_get::<i64, _>(0)? == 1)
+}
+
+/// The earliest rows with a due time, and in how many milliseconds they are due.
+async fn due(conn: &mut SqliteConnection, limit: u32) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+    let rows = sqlx::query(DUE).bind(limit).fetch_all(conn).await?;
+    let row = |row: &SqliteRow| Ok((row.try_get("seq")?, row.try_get("in_ms")?));
+    rows.iter().map(row).collect()
 }
 
 /// Rows whose message the stream has lost.

@@ -32,6 +32,7 @@ macro_rules! contract {
 contract! {
     outbox::a_recorded_row_waits_with_everything_its_producer_gave,
     outbox::rows_wait_in_the_order_in_which_they_were_recorded,
+    outbox::a_row_with_a_due_time_stays_away_until_then_and_stands_behind_the_others,
     outbox::a_rolled_back_row_is_never_seen,
     outbox::an_envelope_goes_out_as_json_allows,
     outbox::one_holder_has_the_lease_until_its_term_ends,

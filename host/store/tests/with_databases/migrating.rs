@@ -100,6 +100,7 @@ async fn the_predecessors_bad_indexes_are_replaced_and_others_stay() {
     let expected = [
         "of_the_application",
         "pk_qx_outbox_events",
+        "qx_outbox_due",
         "qx_outbox_failed",
         "qx_outbox_pending",
         "qx_outbox_published",
@@ -152,7 +153,7 @@ async fn an_application_keeps_its_own_migrations_in_the_same_database() {
             ["a"],
             "a second migration changes nothing"
         );
-        assert_eq!(world.number("SELECT count(*) FROM qx_migrations").await, 7);
+        assert_eq!(world.number("SELECT count(*) FROM qx_migrations").await, 8);
     }
 }
 

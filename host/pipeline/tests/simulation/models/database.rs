@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use qx_events::ports::{StateValue, StreamState};
+use qx_events::ports::{Due, StateValue, StreamState};
 use qx_events::{ComponentName, DeadLetter, Digest, Envelope, Record, Row};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -22,6 +22,8 @@ pub(crate) struct StoredRow {
     /// When the stream was made that has it, and its position there.
     pub(crate) stored: Option<(Option<i64>, u64)>,
     pub(crate) aside: Option<String>,
+    /// Not before then.
+    pub(crate) due: Option<Instant>,
 }
 
 /// The lease as the table has it.
@@ -101,6 +103,35 @@ impl Tables {
         seq
     }
 
+    /// A row that is due then.
+    pub(crate) fn insert_due(&mut self, envelope: &Envelope, due: Instant) {
+        let seq = self.insert(envelope);
+        if let Some(row) = self.rows.get_mut(&seq) {
+            row.due = Some(due);
+        }
+    }
+
+    /// Puts rows whose time has come behind the others.
+    pub(super) fn come_due(&mut self, limit: u32) -> Due {
+        let now = Instant::now();
+        let times = |row: &StoredRow| row.due.map(|due| (due, row.row.seq));
+        let mut due: Vec<_> = self.rows.values().filter_map(times).collect();
+        due.sort_unstable();
+        let (past, later): (Vec<_>, Vec<_>) = due.into_iter().partition(|(due, _)| *due <= now);
+        let mut came = 0;
+        for (_, seq) in past.into_iter().take(limit as usize) {
+            let Some(mut row) = self.rows.remove(&seq) else {
+                continue;
+            };
+            self.last_seq += 1;
+            (row.row.seq, row.due) = (self.last_seq, None);
+            self.rows.insert(self.last_seq, row);
+            came += 1;
+        }
+        let next = later.first().map(|(due, _)| *due - now);
+        Due { came, next }
+    }
+
     fn insert_raw(&mut self, name: &str, body: Bytes, event: Uuid, causation: Option<Uuid>) -> i64 {
         self.last_seq += 1;
         let seq = self.last_seq;
@@ -123,6 +154,7 @@ impl Tables {
             published: None,
             stored: None,
             aside: None,
+            due: None,
         };
         self.rows.insert(seq, stored);
         seq

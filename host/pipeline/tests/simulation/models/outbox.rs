@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use qx_events::ports::{Lease, Outbox, OutboxStatus, PublishedRow, StreamState};
+use qx_events::ports::{Due, Lease, Outbox, OutboxStatus, PublishedRow, StreamState};
 use qx_events::{Fault, Row};
 use tokio::time::Instant;
 
@@ -68,7 +68,7 @@ impl Outbox for Database {
             let waits = tables
                 .rows
                 .values()
-                .filter(|row| row.published.is_none() && row.aside.is_none());
+                .filter(|row| row.published.is_none() && row.aside.is_none() && row.due.is_none());
             waits
                 .take(limit as usize)
                 .map(|row| row.row.clone())
@@ -99,6 +99,19 @@ impl Outbox for Database {
         }
         self.door.leave("mark rows").await?;
         Ok(true)
+    }
+
+    async fn come_due(&self, lease: Lease, limit: u32) -> Result<Option<Due>, Fault> {
+        self.door.enter("look for rows that are due").await?;
+        let due = {
+            let mut tables = self.tables();
+            if holder_of(&tables, lease).is_none() {
+                return Ok(None);
+            }
+            tables.come_due(limit)
+        };
+        self.door.leave("look for rows that are due").await?;
+        Ok(Some(due))
     }
 
     async fn forget_lost(

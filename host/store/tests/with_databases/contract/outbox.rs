@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use qx_events::ports::Lease;
 use qx_events::{OrderingKey, TraceContext, prepare, wire};
 use qx_store::producer;
 use sqlx::Connection;
@@ -55,6 +56,48 @@ pub(super) async fn rows_wait_in_the_order_in_which_they_were_recorded(world: &W
     let rows = world.outbox.pending(7).await.unwrap();
     assert_eq!(rows.len(), 7);
     assert!(rows.is_sorted_by(|a, b| a.seq < b.seq));
+}
+
+pub(super) async fn a_row_with_a_due_time_stays_away_until_then_and_stands_behind_the_others(
+    world: &World,
+) {
+    let now = chrono::Utc::now();
+    let due = |name: &str, seconds| event(name).due_at(now + chrono::TimeDelta::seconds(seconds));
+    let events = [
+        due("tomorrow", 86_400),
+        due("later", -5),
+        due("earlier", -9),
+        event("now"),
+    ];
+    world.record(&events).await;
+    assert_eq!(world.waiting().await, ["now"]);
+    let status = world.outbox.status().await.unwrap();
+    assert_eq!((status.pending, status.delayed), (4, 3));
+    let lease = world.lease().await;
+    let stale = Lease {
+        token: lease.token - 1,
+    };
+    assert_eq!(world.outbox.come_due(stale, 10).await.unwrap(), None);
+    let came = world.outbox.come_due(lease, 10).await.unwrap().unwrap();
+    assert_eq!(came.came, 2);
+    assert_eq!(world.waiting().await, ["now", "earlier", "later"]);
+    let none = world.outbox.come_due(lease, 10).await.unwrap().unwrap();
+    assert_eq!(none.came, 0);
+    let next = none.next.unwrap();
+    let day = Duration::from_hours(24);
+    assert!(
+        next <= day && next > day - Duration::from_mins(5),
+        "{next:?}"
+    );
+    // Like any other row from now on.
+    let rows = world.outbox.pending(10).await.unwrap();
+    assert!(world.mark(lease, rows.iter().map(|row| row.seq)).await);
+    let status = world.outbox.status().await.unwrap();
+    assert_eq!(
+        (status.pending, status.delayed, status.published),
+        (1, 1, 3)
+    );
+    assert_eq!(status.oldest_pending_ms, 0);
 }
 
 pub(super) async fn a_rolled_back_row_is_never_seen(world: &World) {

@@ -1,0 +1,87 @@
+//! When to look for rows whose due time has come: when the next one that is known
+//! is due, and now and then for those that came meanwhile. The rule is a
+//! plain value; the time is a parameter.
+
+use std::time::Duration;
+
+use qx_events::Fault;
+use qx_events::ports::{Due, Lease};
+use tokio::time::Instant;
+
+use super::{Held, Relay};
+
+/// How often a busy relay looks for rows with a due time that came meanwhile: one
+/// look at an index, so late a row can be whose time came at once.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What is known of due times.
+#[derive(Debug, Default)]
+pub(super) struct DueTimes {
+    looked_at: Option<Instant>,
+    next: Option<Instant>,
+}
+
+impl DueTimes {
+    /// Whether it is time to look.
+    pub(super) fn is_to_be_looked_at(&self, now: Instant) -> bool {
+        let a_while_ago = self.looked_at.is_none_or(|at| now >= at + LOOK_EVERY);
+        a_while_ago || self.next.is_some_and(|next| now >= next)
+    }
+
+    /// It is like this.
+    pub(super) fn saw(&mut self, due: Due, now: Instant) {
+        self.looked_at = Some(now);
+        // Farther away than a clock can tell: looked at again before.
+        self.next = due.next.and_then(|next| now.checked_add(next));
+    }
+
+    /// When the next known one is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.next
+    }
+}
+
+impl Relay {
+    /// Lets rows take their place whose due time has come. `false`: the lease has
+    /// changed hands.
+    pub(super) async fn come_due(
+        &self,
+        lease: Lease,
+        held: &mut Option<Held>,
+        due: &mut DueTimes,
+    ) -> Result<bool, Fault> {
+        if !due.is_to_be_looked_at(Instant::now()) {
+            return Ok(true);
+        }
+        match self.outbox.come_due(lease, self.config.batch).await? {
+            Some(found) => {
+                due.saw(found, Instant::now());
+                Ok(true)
+            }
+            None => {
+                self.deposed(held);
+                Ok(false)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_looked_for_when_the_next_is_due_and_now_and_then() {
+        let now = Instant::now();
+        let mut due = DueTimes::default();
+        assert!(due.is_to_be_looked_at(now) && due.next().is_none());
+        let soon = Duration::from_millis(30);
+        let saw = |next| Due { came: 0, next };
+        due.saw(saw(Some(soon)), now);
+        assert!(!due.is_to_be_looked_at(now));
+        assert!(due.is_to_be_looked_at(now + soon));
+        due.saw(saw(Some(Duration::MAX)), now);
+        assert!(!due.is_to_be_looked_at(now + soon) && due.next().is_none());
+        assert!(due.is_to_be_looked_at(now + LOOK_EVERY));
+    }
+}
