@@ -53,16 +53,12 @@ impl Relay {
         if !due.is_to_be_looked_at(Instant::now()) {
             return Ok(true);
         }
-        match self.outbox.come_due(lease, self.config.batch).await? {
-            Some(found) => {
-                due.saw(found, Instant::now());
-                Ok(true)
-            }
-            None => {
-                self.deposed(held);
-                Ok(false)
-            }
-        }
+        let Some(found) = self.outbox.come_due(lease, self.config.batch).await? else {
+            self.deposed(held);
+            return Ok(false);
+        };
+        due.saw(found, Instant::now());
+        Ok(true)
     }
 }
 

@@ -61,7 +61,9 @@ pub(super) async fn rows_wait_in_the_order_in_which_they_were_recorded(world: &W
 pub(super) async fn a_row_with_a_due_time_stays_away_until_then_and_stands_behind_the_others(
     world: &World,
 ) {
-    let now = chrono::Utc::now();
+    // By the clock of the database, which is that of this machine.
+    let now: chrono::DateTime<chrono::Utc> = std::time::UNIX_EPOCH.into();
+    let now = now + std::time::UNIX_EPOCH.elapsed().unwrap();
     let due = |name: &str, seconds| event(name).due_at(now + chrono::TimeDelta::seconds(seconds));
     let events = [
         due("tomorrow", 86_400),
@@ -85,10 +87,7 @@ pub(super) async fn a_row_with_a_due_time_stays_away_until_then_and_stands_behin
     assert_eq!(none.came, 0);
     let next = none.next.unwrap();
     let day = Duration::from_hours(24);
-    assert!(
-        next <= day && next > day - Duration::from_mins(5),
-        "{next:?}"
-    );
+    assert!(next <= day && next > Duration::from_hours(23), "{next:?}");
     // Like any other row from now on.
     let rows = world.outbox.pending(10).await.unwrap();
     assert!(world.mark(lease, rows.iter().map(|row| row.seq)).await);
