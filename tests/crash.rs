@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
+use acceptance::trial::{SPIN_LONG, Trial};
 use acceptance::{Way, World, account, webhooks_file};
+use serde_json::json;
 
 /// How long a host may take to come to where it dies.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -62,6 +64,39 @@ crash_windows! {
     consumer_1: "consumer-1",
     consumer_2: "consumer-2",
     attempt_1: "attempt-1",
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_dies_after_reading_leaves_every_row_to_the_next() {
+    dies_in(Way::Servers, "relay-read").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_dies_after_marking_leaves_nothing_to_repeat() {
+    dies_in(Way::Servers, "relay-marked").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_dies_before_the_handler_leaves_the_event_to_the_next() {
+    dies_in(Way::Servers, "consumer-taken").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_dies_after_the_handler_and_before_the_commit_leaves_no_trace_of_it() {
+    dies_in(Way::Servers, "consumer-called").await;
+}
+
+/// Killed while the guest computes: every handler is in the midst of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_dies_in_the_handler_leaves_no_trace_of_it() {
+    let mut trial = Trial::new("dies-in-the-handler", &["tally"]).await;
+    trial.is_patient();
+    trial.record(2, &json!({"spin": SPIN_LONG})).await;
+    trial.world.run_with(&[], &[]).await;
+    trial.is_in_flight("tally").await;
+    trial.world.kill();
+    trial.world.run_with(&[], &[]).await;
+    trial.is_good().await;
 }
 
 /// The embedded stream counts messages as in flight that nobody has any more.

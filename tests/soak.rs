@@ -2,7 +2,7 @@
 //! gives: nothing is lost, invented or done twice, and the lag goes back by itself.
 //!
 //! `make soak MINUTES=10 SEED=7` goes on for longer. The history of a run stays in
-//! `target/soak`: `cargo run -p acceptance --bin check -- target/soak/seed-7.jsonl`.
+//! `target/trials`: `cargo run -p acceptance --bin check -- target/trials/soak-7.jsonl`.
 #![cfg(test)]
 
 use std::time::Duration;
@@ -26,5 +26,5 @@ async fn under_every_fault_one_after_the_other_nothing_is_lost_or_done_twice() {
     let (judgement, history) = soak(seed, until).await;
     let path = history.display();
     assert!(judgement.is_good(), "QX_SEED={seed}, {path}:\n{judgement}");
-    assert!(judgement.seen.committed > 300, "{path}:\n{judgement}");
+    assert!(judgement.seen.committed > 200, "{path}:\n{judgement}");
 }

@@ -174,23 +174,89 @@ fn every_crash_window_is_in_the_readme_and_has_a_test() {
     }
 }
 
-#[test]
-fn every_test_that_the_promises_name_exists() {
+/// Suites whose every test is about a fault.
+const FAULT_SUITES: [&str; 8] = [
+    "amnesia", "brokers", "crash", "paused", "relays", "soak", "upgrade", "wires",
+];
+
+/// The tables of the page on promises: the cells of each line, and the tests in it.
+fn promises() -> Vec<(Vec<String>, Vec<String>)> {
     let page = read(&root().join("docs/promises.md"));
+    let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| what would");
+    let rows = page
+        .lines()
+        .filter(is_row)
+        .filter(|line| !line.starts_with("| fault |"));
+    rows.map(|row| {
+        let cells = row
+            .trim_matches('|')
+            .split('|')
+            .map(|cell| cell.trim().to_owned());
+        let names = row.split('`').skip(1).step_by(2).map(ToOwned::to_owned);
+        (cells.collect(), names.collect())
+    })
+    .collect()
+}
+
+#[test]
+fn every_line_of_the_promises_names_promises_that_are_made_and_tests_that_exist() {
     let code: String = sources().iter().map(|path| read(path)).collect();
-    let mut named = 0;
-    for row in page.lines().filter(|line| line.starts_with("| ")) {
-        for name in row.split('`').skip(1).step_by(2) {
+    let made: BTreeSet<String> = table("| | promise | by |")
+        .into_iter()
+        .map(|row| row[0].clone())
+        .collect();
+    let rows = promises();
+    assert!(rows.len() > 40, "the page was not read");
+    for (cells, names) in &rows {
+        assert!(!names.is_empty(), "docs/promises.md: no test for {cells:?}");
+        for name in names {
             let defined = [format!("fn {name}("), format!("{name}: \"")];
             let found = defined.iter().any(|text| code.contains(text.as_str()));
             assert!(
                 found,
                 "docs/promises.md names the test {name}, which is not there"
             );
-            named += 1;
+        }
+        // Of the table about the tests themselves there are two cells only.
+        let promised = if cells.len() == 3 {
+            cells[1].as_str()
+        } else {
+            ""
+        };
+        for promise in promised.split(", ").filter(|word| !word.is_empty()) {
+            assert!(
+                made.contains(promise),
+                "docs/promises.md: no promise {promise}"
+            );
         }
     }
-    assert!(named > 30, "the page was not read");
+}
+
+#[test]
+fn every_test_of_a_fault_is_on_the_page_of_the_promises() {
+    let named: BTreeSet<String> = promises()
+        .into_iter()
+        .flat_map(|(_, names)| names)
+        .collect();
+    for suite in FAULT_SUITES {
+        let text = read(&root().join(format!("tests/{suite}.rs")));
+        let mut tests = 0;
+        let mut lines = text.lines().map(str::trim_start);
+        while lines.any(|line| line.starts_with("#[tokio::test") || line == "#[test]") {
+            let signature = lines.next().unwrap_or_default();
+            let after = signature.split("fn ").nth(1).unwrap_or_default();
+            let name = after.split('(').next();
+            // `$name` stands in the macro that makes one test for each crash window.
+            if let Some(name) = name.filter(|name| !name.starts_with('$')) {
+                assert!(
+                    named.contains(name),
+                    "tests/{suite}.rs: {name} is not in docs/promises.md"
+                );
+                tests += 1;
+            }
+        }
+        assert!(tests > 0, "tests/{suite}.rs was not read");
+    }
 }
 
 #[test]

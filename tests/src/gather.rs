@@ -111,6 +111,26 @@ impl World {
         rows.into_iter().flatten().next().unwrap_or_default()
     }
 
+    /// Waits until somebody else is in charge of the relay.
+    pub async fn other_leader(&self, before: &str) {
+        let look = async || {
+            let now = self.leader().await;
+            if now != before && !now.is_empty() {
+                Ok(())
+            } else {
+                Err(now)
+            }
+        };
+        self.eventually("another relay is in charge", look).await;
+    }
+
+    /// The broker, past every code under test.
+    pub async fn jetstream(&self) -> async_nats::jetstream::Context {
+        let url = self.nats.as_ref().expect("a world with servers").url();
+        let client = async_nats::connect(url).await.expect("nats-server answers");
+        async_nats::jetstream::new(client)
+    }
+
     /// Waits until no row waits, and each component has an end of each event that
     /// `tally` takes. Returns how much that is.
     pub async fn all_is_done(&self, components: &[&str]) -> String {
@@ -120,37 +140,51 @@ impl World {
              CAST((SELECT count(*) FROM qx_inbox) + (SELECT count(*) FROM qx_dead_letters) AS TEXT), \
              CAST({wanted} * (SELECT count(*) FROM qx_outbox_events WHERE event_name = 'tally.marked') AS TEXT)"
         );
-        let look = async || {
-            let rows = self.database().await.rows(&sql).await;
-            let rows = rows.map_err(|error| error.to_string())?;
-            let [waiting, ends, wanted] = &*rows[0] else {
-                return Err(format!("{rows:?}"));
+        // As long as it gets on, it is let go on.
+        let mut before = None;
+        loop {
+            let look = async || {
+                let rows = self.database().await.rows(&sql).await;
+                let rows = rows.map_err(|error| error.to_string())?;
+                let [waiting, ends, wanted] = &*rows[0] else {
+                    return Err(format!("{rows:?}"));
+                };
+                let said = format!("{waiting} rows wait, {ends} of {wanted} ends");
+                let is_done = waiting == "0" && ends == wanted;
+                if is_done || before.as_ref() != Some(&said) {
+                    Ok((is_done, said))
+                } else {
+                    Err(said)
+                }
             };
-            let said = format!("{waiting} rows wait, {ends} of {wanted} ends");
-            if waiting == "0" && ends == wanted {
-                Ok(said)
-            } else {
-                Err(said)
+            let (is_done, said) = self.eventually("everything is done", look).await;
+            if is_done {
+                return said;
             }
-        };
-        self.eventually("everything is done", look).await
+            before = Some(said);
+        }
     }
 
-    /// What `/metrics` shows, once it shows no lag and nothing in flight: the host
-    /// looks at the stream every few seconds only.
+    /// What `/metrics` shows, once it shows no lag, nothing in flight, and as many
+    /// published rows as there are: the host looks every few seconds only.
     pub async fn metrics_at_rest(&self, components: &[&str], since_start: bool) -> Vec<Entry> {
         let wanted = 4 + components.len() * if since_start { 3 } else { 2 };
+        let published =
+            "SELECT CAST(count(*) AS TEXT) FROM qx_outbox_events WHERE published_at IS NOT NULL";
         let look = async || {
             let shown = self.metrics(components, since_start).await;
-            let at_rest = |entry: &Entry| !is_unrest(entry);
-            let still = shown.iter().all(at_rest);
-            if still && shown.len() == wanted {
+            let there: Option<u64> = self.rows(published).await[0][0].parse().ok();
+            let is_old = |entry: &Entry| {
+                let kept = Quantity::Rows(RowState::Published);
+                matches!(entry, Entry::Shown { what, value, .. } if *what == kept && Some(*value) != there)
+            };
+            if shown.len() == wanted && !shown.iter().any(|one| is_old(one) || is_unrest(one)) {
                 Ok(shown)
             } else {
                 Err(format!("{shown:?}"))
             }
         };
-        self.eventually("/metrics shows no lag", look).await
+        self.eventually("/metrics shows what is there", look).await
     }
 
     /// What `/metrics` shows of tables and lag at this moment. `since_start`: the

@@ -21,6 +21,7 @@ mod host;
 pub mod load;
 pub mod proxy;
 pub mod soak;
+pub mod trial;
 mod world;
 
 pub use database::Database;

@@ -31,9 +31,10 @@ const RETRIES: u64 = 19;
 /// One in so many events is to become a dead letter.
 const REJECTS: u64 = 53;
 /// Between two transactions of a producer, and before it connects again.
-const PACE: Duration = Duration::from_millis(25);
+const PACE: Duration = Duration::from_millis(80);
 
-const INSERT: &str = "INSERT INTO qx_outbox_events (id, event_name, payload, correlation_id, occurred_at) \
+/// An event, as an application records it.
+pub(crate) const INSERT: &str = "INSERT INTO qx_outbox_events (id, event_name, payload, correlation_id, occurred_at) \
                       VALUES ($1, $2, $3::jsonb, $4, now())";
 
 /// Producers at work.

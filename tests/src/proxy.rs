@@ -4,7 +4,7 @@
 //! Knows nothing of what it carries. Its address stays while the other side moves.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -23,6 +23,8 @@ pub enum Wire {
     Open,
     /// Those for the client vanish; those for the server pass.
     DeafClient,
+    /// Those for the server vanish; those for the client pass.
+    DeafServer,
     /// None pass, and new connections are refused.
     Cut,
     /// They pass until the client sends this; then that piece reaches the server,
@@ -44,8 +46,14 @@ struct Shared {
     wire: watch::Sender<Wire>,
     /// Times that a `CutAfter` or `CutBefore` has cut.
     cuts: watch::Sender<u32>,
-    /// Bytes swallowed on the way to clients.
-    swallowed: Mutex<u64>,
+    /// Bytes that vanished.
+    swallowed: watch::Sender<u64>,
+}
+
+impl Shared {
+    fn swallow(&self, length: usize) {
+        self.swallowed.send_modify(|bytes| *bytes += length as u64);
+    }
 }
 
 impl Proxy {
@@ -57,7 +65,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             wire: watch::Sender::new(Wire::Open),
             cuts: watch::Sender::new(0),
-            swallowed: Mutex::default(),
+            swallowed: watch::Sender::new(0),
         });
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, port, Arc::clone(&shared)));
@@ -85,13 +93,12 @@ impl Proxy {
         drop(enough.expect("the proxy is there"));
     }
 
-    /// Bytes for clients that it has swallowed.
-    pub fn swallowed(&self) -> u64 {
-        *self
-            .shared
-            .swallowed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Waits until this many bytes more have vanished.
+    pub async fn has_swallowed(&self, more: u64) {
+        let mut bytes = self.shared.swallowed.subscribe();
+        let wanted = *bytes.borrow() + more;
+        let enough = bytes.wait_for(|bytes| *bytes >= wanted).await;
+        drop(enough.expect("the proxy is there"));
     }
 }
 
@@ -133,6 +140,10 @@ async fn forth(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared)
             Wire::CutAfter(text) if holds(text) => (true, true),
             Wire::CutBefore(text) if holds(text) => (false, true),
             Wire::Open | Wire::DeafClient | Wire::CutAfter(_) | Wire::CutBefore(_) => (true, false),
+            Wire::DeafServer => {
+                shared.swallow(length);
+                continue;
+            }
             Wire::Cut => return,
         };
         if cuts {
@@ -153,11 +164,7 @@ async fn back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared) 
     let mut piece = vec![0; PIECE];
     while let Ok(length @ 1..) = from.read(&mut piece).await {
         if *shared.wire.borrow() == Wire::DeafClient {
-            let mut swallowed = shared
-                .swallowed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            *swallowed += length as u64;
+            shared.swallow(length);
             continue;
         }
         if to.write_all(&piece[..length]).await.is_err() {

@@ -4,6 +4,9 @@
 //! Never: skips a test. Without the program the start fails with the line that
 //! installs it. Nothing here is meant for production; it may panic.
 
+mod cluster;
+mod disk;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,6 +16,9 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::config::{Credentials, NatsConfig, Secret};
+
+pub use cluster::Cluster;
+pub use disk::Disk;
 
 /// Patience with a server that starts.
 const START_TIMEOUT: Duration = Duration::from_secs(20);

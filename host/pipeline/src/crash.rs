@@ -4,21 +4,46 @@
 //! `QX_CRASH_AT=relay-1` (or `relay-1:3`, the third time round)
 //! makes the process abort there, with no destructor run and nothing flushed.
 
-/// The gaps between two adjacent effects. Each has a `CRASH WINDOW` comment where
-/// it lies and a test of its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Window {
+macro_rules! windows {
+    ($($(#[$doc:meta])* $window:ident = $name:literal,)+) => {
+        /// Places to die in. A gap between two adjacent effects has a `CRASH WINDOW`
+        /// comment where it lies; each has a test of its name in `tests/crash.rs`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Window {
+            $($(#[$doc])* $window,)+
+        }
+
+        impl Window {
+            #[cfg(debug_assertions)]
+            const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$window => $name,)+
+                }
+            }
+        }
+    };
+}
+
+windows! {
+    /// Rows read, nothing published.
+    RelayRead = "relay-read",
     /// Published, not yet marked.
-    Relay1,
+    Relay1 = "relay-1",
+    /// Marked; nothing of the pass is left to do.
+    RelayMarked = "relay-marked",
+    /// A message taken, its handler not yet called.
+    ConsumerTaken = "consumer-taken",
+    /// The handler has returned, and nothing of it is committed.
+    ConsumerCalled = "consumer-called",
     /// Committed, not yet acknowledged.
-    Consumer1,
+    Consumer1 = "consumer-1",
     /// Dead letter written, message not yet terminated.
-    Consumer2,
+    Consumer2 = "consumer-2",
     /// The end of an attempt noted, message not yet given back.
-    Attempt1,
+    Attempt1 = "attempt-1",
     /// The retry of a dead letter taken, not yet settled. The comment is where the
     /// request is taken, in the store.
-    Retry1,
+    Retry1 = "retry-1",
 }
 
 /// Dies here, if a test asked for it.
@@ -31,14 +56,8 @@ pub(crate) fn point(window: Window) {
         return;
     };
     let (name, nth) = wanted.split_once(':').unwrap_or((&wanted, "1"));
-    let here = match window {
-        Window::Relay1 => "relay-1",
-        Window::Consumer1 => "consumer-1",
-        Window::Consumer2 => "consumer-2",
-        Window::Attempt1 => "attempt-1",
-        Window::Retry1 => "retry-1",
-    };
-    if name == here && PASSES.fetch_add(1, Ordering::SeqCst) + 1 == nth.parse().unwrap_or(1) {
+    let is_wanted = name == window.name();
+    if is_wanted && PASSES.fetch_add(1, Ordering::SeqCst) + 1 == nth.parse().unwrap_or(1) {
         std::process::abort();
     }
 }

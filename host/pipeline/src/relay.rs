@@ -201,6 +201,7 @@ impl Relay {
         if !standing.is_connected(self.publisher.connection()) {
             return Ok(Turn::Moved { full: true }); // Looked at first, and at once.
         }
+        crash::point(crash::Window::RelayRead);
         let full = rows.len() >= self.config.batch as usize;
         let publishing = self.publish(&rows, standing.created_ns());
         let sorted = self.in_charge(publishing, held).await;
@@ -225,6 +226,7 @@ impl Relay {
             self.deposed(held);
             return Ok(Turn::Standby);
         }
+        crash::point(crash::Window::RelayMarked);
         self.report(&sorted, begun);
         Ok(match &sorted.unknown {
             Some(reason) => {

@@ -229,12 +229,14 @@ impl Dispatcher {
                 }
                 match self.begin(task, &mut begun).await {
                     Ok(()) => {
+                        crash::point(crash::Window::ConsumerTaken);
                         crash::handling(&task.envelope);
                         task.component.handler.call(task.export, invocation).await
                     }
                     Err(fault) => Outcome::HostFault(fault),
                 }
             };
+            crash::point(crash::Window::ConsumerCalled);
             let Outcome::HostFault(fault) = &outcome else {
                 if backoff.is_failing() {
                     self.saw(&Sight::Resumed { component });

@@ -181,6 +181,26 @@ async fn a_restart_of_the_server_is_a_transient_fault_and_heals() {
     assert_eq!(ledger.settle(&[one]).await.unwrap(), [Settled::Duplicate]);
 }
 
+/// Numbers are given out before the commit, so they do not come in its order.
+#[tokio::test]
+async fn a_row_whose_transaction_ends_late_is_read_after_later_ones_went_out() {
+    let world = World::postgres().await;
+    let mut slow = PgConnection::connect(&world.url).await.unwrap();
+    let mut slow = slow.begin().await.unwrap();
+    let insert = "INSERT INTO qx_outbox_events (event_name, payload, occurred_at) VALUES ('slow', '{}', now())";
+    sqlx::query(insert).execute(&mut *slow).await.unwrap();
+    world.record(&[event("quick"), event("quick")]).await;
+    let lease = world.lease().await;
+    let early = world.outbox.pending(10).await.unwrap();
+    assert_eq!(early.len(), 2);
+    assert!(world.mark(lease, early.iter().map(|row| row.seq)).await);
+    slow.commit().await.unwrap();
+    let late = world.outbox.pending(10).await.unwrap();
+    assert_eq!(late.len(), 1);
+    assert_eq!(late[0].event_name, "slow");
+    assert!(early.iter().all(|row| row.seq > late[0].seq));
+}
+
 /// A person's open transaction in psql must not stop the host for ever.
 #[tokio::test]
 async fn a_lock_that_is_never_given_back_is_a_transient_fault() {
