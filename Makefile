@@ -4,18 +4,20 @@
 export ONLY QUICK HUGE RUNS SEED
 CARGO ?= cargo
 EXAMPLES := stars milestones triage ci-watch audit-trail no-sdk
+# The same in other languages: their compilers come from PyPI and npm.
+LANGUAGES := wiki deploys protection
 COMPONENTS := target/components
 
 GUESTS := tests/guests/tally
 
-.PHONY: demo test soak bench bench-smoke ci components host toolchain servers fmt clippy doc clean
+.PHONY: demo test soak bench bench-smoke ci components languages host toolchain servers fmt clippy doc clean
 
 ## The main job on the embedded default, with real events.
 demo: components
-	@tools/demo.sh
+	@tools/demo.sh $(EXAMPLES)
 
 ## Every test, on SQLite and embedded stream as well as PostgreSQL and NATS.
-test: components servers
+test: components languages servers
 	@tools/say.sh "tests of the host (real PostgreSQL and NATS, in temporary folders)"
 	$(CARGO) test --workspace --no-fail-fast
 	@tools/say.sh "tests of the example handlers, compiled natively"
@@ -58,6 +60,10 @@ doc:
 ## The example handlers as components, in target/components.
 components: host toolchain
 	@tools/components.sh $(COMPONENTS) $(EXAMPLES:%=examples/%) $(GUESTS)
+
+## Those in other languages. Fetches what compiles them, once.
+languages: host
+	@tools/components.sh $(COMPONENTS) $(LANGUAGES:%=examples/%)
 
 host:
 	@tools/say.sh "the host (about five minutes the first time)"

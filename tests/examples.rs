@@ -73,9 +73,7 @@ fn examples() -> Vec<PathBuf> {
     let entries = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path());
-    let is_handler = |path: &PathBuf| {
-        fs::read_to_string(path.join("Cargo.toml")).is_ok_and(|text| text.contains("cdylib"))
-    };
+    let is_handler = |path: &PathBuf| qx_host::guest::project::is_handler(path);
     let mut examples: Vec<PathBuf> = entries.filter(is_handler).collect();
     examples.sort();
     examples
@@ -322,11 +320,14 @@ fn every_example_has_cases() {
 #[test]
 fn every_example_is_built_by_make_components() {
     let makefile = fs::read_to_string(repository().join("Makefile")).unwrap();
-    let line = makefile
-        .lines()
-        .find_map(|line| line.strip_prefix("EXAMPLES := "))
-        .unwrap();
-    let mut listed: Vec<&str> = line.split_whitespace().collect();
+    let names = |variable: &str| {
+        let mut lines = makefile.lines();
+        let line = lines.find_map(|line| line.strip_prefix(variable)).unwrap();
+        line.split_whitespace().map(ToOwned::to_owned)
+    };
+    let mut listed: Vec<String> = names("EXAMPLES := ")
+        .chain(names("LANGUAGES := "))
+        .collect();
     listed.sort_unstable();
     let examples = examples();
     let found: Vec<_> = examples
@@ -335,7 +336,7 @@ fn every_example_is_built_by_make_components() {
         .collect();
     assert_eq!(
         listed, found,
-        "left: EXAMPLES in the Makefile, right: examples/"
+        "left: EXAMPLES and LANGUAGES in the Makefile, right: examples/"
     );
 }
 
@@ -374,4 +375,36 @@ fn a_difference_names_the_part_and_shows_both_sides() {
     );
     assert!(!shown.contains("outcome"), "{shown}");
     assert!(!difference(&json!({"outcome": "done"}), &seen).is_empty());
+}
+
+/// Every block of code of a page stands in the file that the line before it names,
+/// and that file is compiled and run here.
+#[test]
+fn the_code_of_the_languages_pages_is_that_of_the_examples() {
+    let folder = repository().join("docs/languages");
+    let mut blocks = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let page = fs::read_to_string(&path).unwrap();
+        for part in page.split("<!-- ").skip(1) {
+            let (file, rest) = part.split_once(" -->\n```").unwrap();
+            let (_, rest) = rest.split_once('\n').unwrap();
+            let (code, _) = rest.split_once("\n```").unwrap();
+            let source = fs::read_to_string(repository().join(file)).unwrap();
+            assert!(
+                source.contains(code),
+                "{}: not in {file}:\n{code}",
+                path.display()
+            );
+            blocks += 1;
+        }
+        let fenced = ["```c\n", "```ts\n", "```python\n"].map(|fence| page.matches(fence).count());
+        assert_eq!(
+            fenced.iter().sum::<usize>(),
+            page.matches("<!-- examples/").count(),
+            "{}: code that no example has",
+            path.display()
+        );
+    }
+    assert!(blocks >= 5, "{blocks} blocks");
 }

@@ -2,6 +2,7 @@
 # The main job on the embedded default: 129 real GitHub events go from the outbox
 # over the stream into the example handlers, the host is killed half-way, and in
 # the end every event is accounted for. Everything lies in target/demo.
+# usage: demo.sh COMPONENT…    of those in target/components
 set -euo pipefail
 cd "$(dirname "$0")/.."
 repo=$PWD
@@ -13,7 +14,10 @@ say() { printf '\n\033[1m$ %s\033[0m\n' "$*"; }
 [ -t 1 ] || say() { printf '\n$ %s\n' "$*"; }
 
 rm -rf "$dir"; mkdir -p "$dir/components"; cd "$dir"
-cp "$repo"/target/components/*.wasm "$repo"/target/components/*.toml components/ 2>/dev/null || true
+for name in "$@"; do
+  cp "$repo/target/components/$name.wasm" components/
+  if [ -f "$repo/target/components/$name.toml" ]; then cp "$repo/target/components/$name.toml" components/; fi
+done
 cat > qx-host.toml <<'TOML'
 [database]
 url = "sqlite://qx.db"

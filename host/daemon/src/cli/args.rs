@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
+use crate::guest::project::Language;
+
 /// Runs event handlers that are WebAssembly components: from a transactional
 /// outbox, over NATS JetStream, with effects that happen once.
 #[derive(Debug, Parser)]
@@ -129,6 +131,9 @@ pub struct RunArgs {
 pub struct NewArgs {
     /// Name of the handler: lower-case letters, digits and hyphens.
     pub name: String,
+    /// What it is to be written in.
+    #[arg(long, value_enum, default_value = "rust")]
+    pub lang: Language,
     /// Folder to make; without it one of the handler's name.
     #[arg(long, value_name = "DIR")]
     pub path: Option<PathBuf>,

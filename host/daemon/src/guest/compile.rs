@@ -1,24 +1,35 @@
-//! From a handler's project to `<name>.wasm`: cargo, the encoder, one rename.
+//! From a handler's project to `<name>.wasm`: the language's compiler, the encoder,
+//! one rename.
 //!
-//! cargo speaks to the terminal itself. A component that is there is replaced
+//! Compilers speak to the terminal themselves. A component that is there is replaced
 //! whole or not at all, so that a host watching the folder never sees half of one.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdout, Stdio};
 use std::time::Instant;
 
+use include_dir::Dir;
 use qx_events::{ComponentName, InvalidComponentName};
-use serde::Deserialize;
 
 use super::encode::{self, EncodeError};
-use super::toolchain::{self, NoToolchain, Toolchain};
+use super::project::{self, Project, ProjectError};
+use super::toolchain::NoToolchain;
+use super::tools::ToolError;
+
+mod c;
+mod python;
+mod rust;
+mod typescript;
+
+pub(super) use c::SDK as C_SDK;
+pub(super) use python::SDK as PYTHON_SDK;
+pub(super) use typescript::SDK as TYPESCRIPT_SDK;
 
 /// A component that was built.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Built {
-    /// Its name: the crate's, with hyphens.
+    /// Its name: the crate's, with hyphens, or that of `handler.toml`.
     pub name: ComponentName,
     /// Its file.
     pub path: PathBuf,
@@ -34,18 +45,50 @@ pub enum BuildError {
     /// Nothing here can compile it.
     #[error(transparent)]
     Toolchain(#[from] NoToolchain),
-    /// The folder holds no project.
-    #[error(
-        "{0} has no Cargo.toml: name the folder of a handler, or make one with `qx-host new <name>`"
-    )]
-    NoProject(PathBuf),
+    /// The folder holds no project, or its file is wrong.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+    /// A tool is not there.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// The contract cannot be written into what was compiled: a fault of this binary.
+    #[error("the module could not be marked as a handler; please report it")]
+    Contract(#[source] anyhow::Error),
+    /// A tool was found and did not run.
+    #[error("{tool} could not be run")]
+    NotRun {
+        /// The tool.
+        tool: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The module could not be imported; its traceback.
+    #[error("it did not become a component; Python says:\n{words}")]
+    Python {
+        /// What it wrote to standard error.
+        words: String,
+    },
+    /// No event leads to it.
+    #[error("it takes no event: {0}")]
+    NoRoutes(&'static str),
+    /// There is nothing to compile.
+    #[error("there is no {kind} file below {folder}")]
+    NoSources {
+        /// What was looked for.
+        kind: &'static str,
+        /// Where.
+        folder: PathBuf,
+    },
     /// cargo did not run.
     #[error("cargo could not be run: install it with Rust, from https://rustup.rs")]
     NoCargo(#[source] io::Error),
     /// The compiler's own messages were shown.
-    #[error("it did not compile (cargo's exit code {code}); see the messages above")]
+    #[error("it did not compile ({tool}'s exit code {code}); see the messages above")]
     Compile {
-        /// cargo's exit code; -1 when a signal ended it.
+        /// Who said so.
+        tool: &'static str,
+        /// Its exit code; -1 when a signal ended it.
         code: i32,
     },
     /// A library for Rust only.
@@ -90,17 +133,12 @@ pub fn build(project: &Path, out: &Path) -> Result<Built, BuildError> {
 /// As [`build`], with a folder for cargo's own files.
 fn build_below(project: &Path, out: &Path, cache: Option<&Path>) -> Result<Built, BuildError> {
     let begun = Instant::now();
-    if !project.join("Cargo.toml").is_file() {
-        return Err(BuildError::NoProject(project.to_owned()));
-    }
-    let toolchain = toolchain::find_in(project)?;
-    let (name, wasm) = run_cargo(&toolchain, project, cache)?;
-    let name = ComponentName::parse(&name).map_err(BuildError::Name)?;
-    let wasm = fs::read(&wasm).map_err(failed("reading", &wasm))?;
-    let component = encode::component(wasm).map_err(|source| BuildError::Encode {
-        name: name.to_string(),
-        source,
-    })?;
+    let (name, component) = match project::read(project)? {
+        Project::Crate => rust::component(project, cache)?,
+        Project::TypeScript(module) => typescript::component(project, module)?,
+        Project::Python(module) => python::component(project, module)?,
+        Project::C(described) => c::component(project, described)?,
+    };
     let path = put(out, &name, &component)?;
     Ok(Built {
         name,
@@ -110,93 +148,77 @@ fn build_below(project: &Path, out: &Path, cache: Option<&Path>) -> Result<Built
     })
 }
 
-/// What cargo made of one crate.
-#[derive(Debug, PartialEq, Eq)]
-struct Artifact {
-    name: String,
-    manifest: PathBuf,
-    wasm: Option<PathBuf>,
+/// Where a build that has no tool for it keeps what it makes on the way.
+const BUILD_FOLDER: &str = "target/qx";
+
+/// Where a project keeps a copy of the SDK of its own. Without one, the binary's is
+/// used.
+pub(super) const SDK_FOLDER: &str = "vendor/qx-guest";
+
+/// The section in which the host looks for the events that a component takes.
+const ROUTES_SECTION: &str = "qx:routes";
+
+fn build_folder(project: &Path) -> Result<PathBuf, BuildError> {
+    let folder = project.join(BUILD_FOLDER);
+    fs::create_dir_all(&folder).map_err(failed("making", &folder))?;
+    fs::canonicalize(&folder).map_err(failed("finding", &folder))
 }
 
-fn run_cargo(
-    toolchain: &Toolchain,
+/// The project's own copy of the SDK, known by one of its files, else the binary's,
+/// written for this build.
+fn sdk(
     project: &Path,
-    cache: Option<&Path>,
-) -> Result<(String, PathBuf), BuildError> {
-    let mut cargo = toolchain.command("cargo", project);
-    cargo
-        .args([
-            "build",
-            "--release",
-            "--target",
-            toolchain.target().as_str(),
-        ])
-        .args(["--message-format", "json-render-diagnostics"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    if let Some(cache) = cache {
-        cargo.arg("--target-dir").arg(cache);
+    folder: &Path,
+    file: &str,
+    of_the_binary: &Dir<'_>,
+) -> Result<PathBuf, BuildError> {
+    let own = project.join(SDK_FOLDER);
+    if own.join(file).is_file() {
+        return fs::canonicalize(&own).map_err(failed("finding", &own));
     }
-    let mut child = cargo.spawn().map_err(BuildError::NoCargo)?;
-    let found = child.stdout.take().map(artifacts).unwrap_or_default();
-    let status = child.wait().map_err(BuildError::NoCargo)?;
-    if !status.success() {
-        let code = status.code().unwrap_or(-1);
-        return Err(BuildError::Compile { code });
+    let sdk = folder.join("qx-guest");
+    fs::create_dir_all(&sdk).map_err(failed("making", &sdk))?;
+    of_the_binary
+        .extract(&sdk)
+        .map_err(failed("writing", &sdk))?;
+    Ok(sdk)
+}
+
+/// A file of the build, written.
+fn put_file(path: &Path, text: &str) -> Result<(), BuildError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(failed("making", folder))?;
+    fs::write(path, text).map_err(failed("writing", path))
+}
+
+/// Writes into a component which events it takes.
+fn with_routes(component: &mut Vec<u8>, routes: &str) {
+    let mut section = Vec::new();
+    length(&mut section, ROUTES_SECTION.len());
+    section.extend(ROUTES_SECTION.bytes());
+    section.extend(routes.bytes());
+    component.push(0); // A custom section.
+    length(component, section.len());
+    component.extend(section);
+}
+
+/// A number as WebAssembly writes it: seven bits a byte, the lowest first.
+fn length(out: &mut Vec<u8>, mut number: usize) {
+    loop {
+        let low = u8::try_from(number & 0x7f).unwrap_or_default();
+        number >>= 7;
+        if number == 0 {
+            return out.push(low);
+        }
+        out.push(low | 0x80);
     }
-    the_one(found, project)
 }
 
-/// cargo's messages, one a line; what is no message of interest is passed over.
-fn artifacts(messages: ChildStdout) -> Vec<Artifact> {
-    let lines = BufReader::new(messages).lines().map_while(Result::ok);
-    lines.filter_map(|line| artifact(&line)).collect()
-}
-
-#[derive(Deserialize)]
-struct Message {
-    reason: String,
-    manifest_path: PathBuf,
-    target: MessageTarget,
-    filenames: Vec<PathBuf>,
-}
-
-#[derive(Deserialize)]
-struct MessageTarget {
-    name: String,
-    crate_types: Vec<String>,
-}
-
-fn artifact(line: &str) -> Option<Artifact> {
-    let message: Message = serde_json::from_str(line).ok()?;
-    let kinds = &message.target.crate_types;
-    let is_cdylib = kinds.iter().any(|kind| kind == "cdylib");
-    let is_wasm = |path: &PathBuf| is_cdylib && path.extension().is_some_and(|ext| ext == "wasm");
-    (message.reason == "compiler-artifact").then(|| Artifact {
-        name: message.target.name.replace('_', "-"),
-        manifest: message.manifest_path,
-        wasm: message.filenames.into_iter().find(is_wasm),
+fn encoded(name: &ComponentName, wasm: Vec<u8>) -> Result<Vec<u8>, BuildError> {
+    encode::component(wasm).map_err(|source| BuildError::Encode {
+        name: name.to_string(),
+        source,
     })
-}
-
-/// The component's name and the file behind it: of the project's own crate, or of
-/// the only handler in a workspace that is no crate itself.
-fn the_one(mut found: Vec<Artifact>, project: &Path) -> Result<(String, PathBuf), BuildError> {
-    let own = fs::canonicalize(project.join("Cargo.toml")).ok();
-    let is_own = |artifact: &Artifact| Some(&artifact.manifest) == own.as_ref();
-    if found.iter().any(is_own) {
-        found.retain(is_own);
-    }
-    let mut handlers: Vec<(String, PathBuf)> = found
-        .into_iter()
-        .filter_map(|artifact| Some((artifact.name, artifact.wasm?)))
-        .collect();
-    match handlers.len() {
-        0 | 1 => handlers.pop().ok_or(BuildError::NoCdylib),
-        _ => Err(BuildError::Several(
-            handlers.into_iter().map(|(name, _)| name).collect(),
-        )),
-    }
 }
 
 /// Writes the component beside its final name, then renames it.

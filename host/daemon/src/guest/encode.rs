@@ -1,5 +1,8 @@
 //! From what the compiler wrote to a component that takes events.
 
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+};
 use wit_component::{ComponentEncoder, DecodedWasm};
 
 /// A component begins with these bytes; a core module has other ones in the
@@ -11,8 +14,9 @@ const COMPONENT_MAGIC: [u8; 8] = [0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00
 pub enum EncodeError {
     /// It is something else.
     #[error(
-        "it takes no events: use the crate qx-guest and mark a function with #[handler(\"event.name\")], \
-            or export what wit/1.0.0/events.wit says"
+        "it takes no events: in Rust use the crate qx-guest and mark a function with \
+            #[handler(\"event.name\")], in C write QX_HANDLER(name, \"event.name\") {{ … }}, or export what \
+            wit/1.0.0/events.wit says"
     )]
     NoHandler,
     /// It is damaged, or made for other tools.
@@ -34,11 +38,7 @@ pub(super) fn component(wasm: Vec<u8>) -> Result<Vec<u8>, EncodeError> {
         {
             return Err(EncodeError::NoHandler);
         }
-        ComponentEncoder::default()
-            .validate(true)
-            .module(&wasm)
-            .and_then(ComponentEncoder::encode)
-            .map_err(EncodeError::Refused)?
+        encoded(&wasm).map_err(EncodeError::Refused)?
     };
     match wit_component::decode(&component).map_err(EncodeError::Refused)? {
         DecodedWasm::Component(resolve, world) => {
@@ -54,6 +54,19 @@ pub(super) fn component(wasm: Vec<u8>) -> Result<Vec<u8>, EncodeError> {
         }
         DecodedWasm::WitPackage(..) => Err(EncodeError::NoHandler),
     }
+}
+
+/// With what stands between a C library of WASI's first preview and WASI 0.2. It is
+/// left out where the module asks for nothing of it.
+fn encoded(wasm: &[u8]) -> anyhow::Result<Vec<u8>> {
+    ComponentEncoder::default()
+        .validate(true)
+        .module(wasm)?
+        .adapter(
+            WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
+            WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+        )?
+        .encode()
 }
 
 fn knows_contract(resolve: &wit_parser::Resolve) -> bool {

@@ -10,20 +10,105 @@ use std::path::{Path, PathBuf};
 use include_dir::{Dir, DirEntry, include_dir};
 use qx_events::{ComponentName, InvalidComponentName};
 
-/// The SDK as it was when this binary was compiled.
-static SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../guest-sdk");
+use super::compile::{C_SDK, PYTHON_SDK, SDK_FOLDER, TYPESCRIPT_SDK};
+use super::project::Language;
 
-/// Where a project keeps it.
-const SDK_FOLDER: &str = "vendor/qx-guest";
+/// The SDK for Rust as it was when this binary was compiled.
+static RUST_SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../guest-sdk");
 
-/// The project's own files; `{name}` stands for its name, `{crate}` for the same
+/// A project's own files; `{name}` stands for its name, `{crate}` for the same
 /// with underscores.
-const FILES: [(&str, &str); 4] = [
-    ("Cargo.toml", include_str!("scaffold/Cargo.toml.in")),
-    ("src/lib.rs", include_str!("scaffold/lib.rs.in")),
-    ("README.md", include_str!("scaffold/README.md.in")),
+type Files = &'static [(&'static str, &'static str)];
+
+const RUST_FILES: Files = &[
+    ("Cargo.toml", include_str!("scaffold/rust/Cargo.toml.in")),
+    ("src/lib.rs", include_str!("scaffold/rust/lib.rs.in")),
+    ("README.md", include_str!("scaffold/rust/README.md.in")),
     (".gitignore", include_str!("scaffold/gitignore.in")),
 ];
+
+const C_FILES: Files = &[
+    ("handler.toml", include_str!("scaffold/c/handler.toml.in")),
+    ("src/handler.c", include_str!("scaffold/c/handler.c.in")),
+    ("README.md", include_str!("scaffold/c/README.md.in")),
+    (
+        "compile_flags.txt",
+        include_str!("scaffold/c/compile_flags.txt.in"),
+    ),
+    (".gitignore", include_str!("scaffold/gitignore.in")),
+];
+
+const TYPESCRIPT_FILES: Files = &[
+    (
+        "handler.toml",
+        include_str!("scaffold/typescript/handler.toml.in"),
+    ),
+    (
+        "src/handler.ts",
+        include_str!("scaffold/typescript/handler.ts.in"),
+    ),
+    (
+        "test/handler.test.mjs",
+        include_str!("scaffold/typescript/handler.test.mjs.in"),
+    ),
+    (
+        "package.json",
+        include_str!("scaffold/typescript/package.json.in"),
+    ),
+    (
+        "tsconfig.json",
+        include_str!("scaffold/typescript/tsconfig.json.in"),
+    ),
+    (
+        "README.md",
+        include_str!("scaffold/typescript/README.md.in"),
+    ),
+    (".gitignore", include_str!("scaffold/gitignore.in")),
+];
+
+const PYTHON_FILES: Files = &[
+    (
+        "handler.toml",
+        include_str!("scaffold/python/handler.toml.in"),
+    ),
+    (
+        "src/handler.py",
+        include_str!("scaffold/python/handler.py.in"),
+    ),
+    (
+        "test_handler.py",
+        include_str!("scaffold/python/test_handler.py.in"),
+    ),
+    ("README.md", include_str!("scaffold/python/README.md.in")),
+    (".gitignore", include_str!("scaffold/gitignore.in")),
+];
+
+/// What a new project is made of.
+struct Template {
+    files: Files,
+    sdk: &'static Dir<'static>,
+}
+
+const fn template(language: Language) -> Template {
+    match language {
+        Language::Rust => Template {
+            files: RUST_FILES,
+            sdk: &RUST_SDK,
+        },
+        Language::TypeScript => Template {
+            files: TYPESCRIPT_FILES,
+            sdk: &TYPESCRIPT_SDK,
+        },
+        Language::Python => Template {
+            files: PYTHON_FILES,
+            sdk: &PYTHON_SDK,
+        },
+        Language::C => Template {
+            files: C_FILES,
+            sdk: &C_SDK,
+        },
+    }
+}
 
 /// The licence that the SDK is under.
 const LICENCES: [(&str, &str); 2] = [
@@ -31,8 +116,15 @@ const LICENCES: [(&str, &str); 2] = [
     ("LICENSE-APACHE", include_str!("../../../../LICENSE-APACHE")),
 ];
 
-/// What a build leaves in the SDK's folder.
-const NOT_THE_SDK: [&str; 2] = ["target", "Cargo.lock"];
+/// What a build leaves in the SDK's folder, and the SDKs of other languages.
+const NOT_THE_SDK: [&str; 6] = [
+    "target",
+    "Cargo.lock",
+    "c",
+    "python",
+    "typescript",
+    "__pycache__",
+];
 
 /// Names that cargo or the compiler takes to be something else.
 const RESERVED: [&str; 52] = [
@@ -119,21 +211,25 @@ pub enum ScaffoldError {
 }
 
 /// Writes the project of a handler called `name` into `dir`, which is made.
-pub fn new(name: &str, dir: &Path) -> Result<ComponentName, ScaffoldError> {
-    let name = check_name(name)?;
+pub fn new(name: &str, language: Language, dir: &Path) -> Result<ComponentName, ScaffoldError> {
+    let name = match language {
+        Language::Rust => check_name(name)?,
+        Language::TypeScript | Language::Python | Language::C => ComponentName::parse(name)?,
+    };
     if dir.exists() && !fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none()) {
         return Err(ScaffoldError::NotEmpty(dir.to_owned()));
     }
     let crate_name = name.as_str().replace('-', "_");
-    for (path, template) in FILES {
-        let text = template.replace("{name}", name.as_str());
+    let Template { files, sdk } = template(language);
+    for (path, text) in files {
+        let text = text.replace("{name}", name.as_str());
         write(
             &dir.join(path),
             text.replace("{crate}", &crate_name).as_bytes(),
         )?;
     }
     let vendored = dir.join(SDK_FOLDER);
-    write_all(&SDK, &vendored)?;
+    write_all(sdk, &vendored)?;
     for (path, text) in LICENCES {
         write(&vendored.join(path), text.as_bytes())?;
     }

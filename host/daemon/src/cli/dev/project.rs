@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::cli::exit::Failure;
+use crate::guest::project;
 
 /// One handler's project.
 pub(super) struct Project {
@@ -28,22 +29,17 @@ pub(super) fn find(dirs: &[PathBuf]) -> Result<Vec<Project>, Failure> {
 }
 
 fn below(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
-    if is_handler(dir) {
+    if project::is_handler(dir) {
         return Ok(vec![dir.to_owned()]);
     }
     let entries = std::fs::read_dir(dir)
         .map_err(|error| Failure::failed(&format!("read {}", dir.display()), error))?;
     let mut found: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| is_handler(path))
+        .filter(|path| project::is_handler(path))
         .collect();
     found.sort();
     Ok(found)
-}
-
-/// A Cargo project whose library is a `cdylib`.
-fn is_handler(dir: &Path) -> bool {
-    std::fs::read_to_string(dir.join("Cargo.toml")).is_ok_and(|text| text.contains("cdylib"))
 }
 
 impl Project {
@@ -53,7 +49,7 @@ impl Project {
 
     /// What to watch.
     pub(super) fn sources(&self) -> Vec<PathBuf> {
-        vec![self.dir.join("src"), self.dir.join("Cargo.toml")]
+        project::sources(&self.dir)
     }
 
     /// Looks at the sources; whether they are newer than at the last look.

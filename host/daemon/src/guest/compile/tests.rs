@@ -1,6 +1,7 @@
 //! What a build says when it cannot be a handler. That it can, the scaffold's
 //! test shows.
 
+use super::rust::{Artifact, the_one};
 use super::*;
 
 /// Where cargo's files of the tests lie: beside those of the test itself, so that
@@ -46,7 +47,7 @@ fn a_folder_without_a_project_is_told_how_to_get_one() {
 fn a_crate_that_does_not_compile_has_cargos_exit_code() {
     let error = error("broken", CDYLIB, "fn f() -> u8 { \"\" }");
     assert!(
-        matches!(error, BuildError::Compile { code: 101 }),
+        matches!(error, BuildError::Compile { code: 101, .. }),
         "{error:?}"
     );
 }

@@ -10,7 +10,7 @@ fn a_new_project_passes_its_test_and_builds_a_component() {
     let home = cache("scaffold");
     let (project, target) = (home.join("count-orders"), home.join("target"));
     drop(fs::remove_dir_all(&project)); // Of an earlier run, whose compiled crates are kept.
-    new("count-orders", &project).unwrap();
+    new("count-orders", Language::Rust, &project).unwrap();
 
     let tested = Command::new("cargo")
         .args(["test", "--target-dir"])
@@ -32,12 +32,15 @@ fn a_new_project_passes_its_test_and_builds_a_component() {
 #[test]
 fn a_folder_that_has_something_in_it_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let error = new("x", folder.path().parent().unwrap()).unwrap_err();
+    let error = new("x", Language::Rust, folder.path().parent().unwrap()).unwrap_err();
     assert!(matches!(error, ScaffoldError::NotEmpty(_)), "{error:?}");
     assert!(error.to_string().contains("another name"), "{error}");
     let file = folder.path().join("file");
     fs::write(&file, "mine").unwrap();
-    assert!(matches!(new("x", &file), Err(ScaffoldError::NotEmpty(_))));
+    assert!(matches!(
+        new("x", Language::Rust, &file),
+        Err(ScaffoldError::NotEmpty(_))
+    ));
     assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
 }
 
@@ -47,7 +50,7 @@ fn a_name_that_no_component_or_crate_can_have_is_refused_with_a_remedy() {
     for bad in [
         "", "A", "a_b", "../a", "0x", "match", "test", "serde", "qx-guest",
     ] {
-        let error = new(bad, &folder.path().join("new"))
+        let error = new(bad, Language::Rust, &folder.path().join("new"))
             .unwrap_err()
             .to_string();
         assert!(
@@ -63,7 +66,7 @@ fn the_sdk_is_written_whole_and_without_what_a_build_left() {
     let folder = tempfile::tempdir().unwrap();
     let project = folder.path().join("empty-is-fine");
     fs::create_dir(&project).unwrap();
-    new("x", &project).unwrap();
+    new("x", Language::Rust, &project).unwrap();
     let sdk = project.join(SDK_FOLDER);
     for there in [
         "Cargo.toml",
@@ -74,4 +77,55 @@ fn the_sdk_is_written_whole_and_without_what_a_build_left() {
         assert!(sdk.join(there).is_file(), "{there}");
     }
     assert!(!sdk.join("target").exists());
+}
+
+/// Writes a new project in a language, and builds it.
+fn built(language: Language) -> Vec<u8> {
+    let home = cache(&format!("scaffold-{}", language.as_str()));
+    let project = home.join("count-orders");
+    drop(fs::remove_dir_all(&project));
+    new("count-orders", language, &project).unwrap();
+    let built =
+        build_in(&project, &home.join("out"), &home).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(built.path, home.join("out/count-orders.wasm"));
+    fs::read(&built.path).unwrap()
+}
+
+fn says(component: &[u8], text: &str) -> bool {
+    component
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
+}
+
+#[test]
+fn a_new_project_in_every_language_builds_a_component_that_names_its_events() {
+    for language in Language::ALL
+        .into_iter()
+        .filter(|own| *own != Language::Rust)
+    {
+        let component = built(language);
+        assert!(says(&component, "qx:routes"), "{language:?}");
+        assert!(
+            says(&component, "handler\torder.placed\t1\n"),
+            "{language:?}"
+        );
+        assert_eq!(
+            says(&component, "wasi:"),
+            language != Language::C,
+            "{language:?}"
+        );
+    }
+}
+
+#[test]
+fn a_new_project_in_python_passes_its_test() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path().join("count-orders");
+    new("count-orders", Language::Python, &project).unwrap();
+    let tested = Command::new("python3")
+        .args(["-m", "unittest"])
+        .current_dir(&project)
+        .status()
+        .unwrap();
+    assert!(tested.success(), "the new project's own test failed");
 }

@@ -1,0 +1,252 @@
+/* Between the handlers and the host: the export `handle`, and every import under
+ * the name that qx.h gives it.
+ *
+ * The first thing that must reject the event is remembered, and wins over what the
+ * handler answers. Nothing is freed: the instance is dropped after the call.
+ */
+#include "qx.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "component.h"
+#include "qx_private.h"
+
+static qx_registration *first_handler, **last_handler = &first_handler;
+static const char *rejection; /* NULL as long as nothing speaks against the event */
+
+void qx_register(qx_registration *registration) {
+  registration->next = NULL;
+  *last_handler = registration;
+  last_handler = &registration->next;
+}
+
+void qx_reject_anyway(const char *reason) {
+  if (rejection == NULL) rejection = reason;
+}
+
+/* --- Text over the border --------------------------------------------------- */
+
+static component_string_t lent(const char *text) {
+  component_string_t string = {(uint8_t *)text, strlen(text)};
+  return string;
+}
+
+/* With an end, as C wants it. A NUL inside would end it early: none is legal in JSON,
+ * in a name or in an id. */
+static char *owned(component_string_t string) {
+  char *text = qx_alloc(string.len + 1);
+  if (string.len > 0) memcpy(text, string.ptr, string.len);
+  text[string.len] = '\0';
+  return text;
+}
+
+static const char *optional(component_option_string_t string) {
+  return string.is_some ? owned(string.val) : NULL;
+}
+
+#define FORMATTED(text, format)         \
+  const char *text;                     \
+  do {                                  \
+    va_list args;                       \
+    va_start(args, format);             \
+    text = qx_vformat(format, args);    \
+    va_end(args);                       \
+  } while (0)
+
+/* --- Dispatch ----------------------------------------------------------------- */
+
+static bool takes_version(const char *versions, uint32_t version) {
+  if (strcmp(versions, "*") == 0) return true;
+  for (const char *at = versions; *at != '\0';) {
+    char *end;
+    unsigned long one = strtoul(at, &end, 10);
+    if (end == at) return false;
+    if (one == version) return true;
+    at = *end == ',' ? end + 1 : end;
+  }
+  return false;
+}
+
+/* `*` stands for one word, `>` at the end for one or more. */
+static bool takes_name(const char *pattern, const char *name) {
+  while (*pattern != '\0') {
+    if (strcmp(pattern, ">") == 0) return *name != '\0';
+    size_t want = strcspn(pattern, "."), have = strcspn(name, ".");
+    bool any = want == 1 && *pattern == '*';
+    if (have == 0 || !(any || (want == have && memcmp(pattern, name, want) == 0))) return false;
+    pattern += want;
+    name += have;
+    if ((*pattern == '.') != (*name == '.')) return false;
+    if (*pattern == '.') pattern++, name++;
+  }
+  return *name == '\0';
+}
+
+static const qx_registration *handler_for(const qx_event *event) {
+  const qx_registration *found = NULL;
+  for (const qx_registration *one = first_handler; one != NULL; one = one->next) {
+    if (!takes_version(one->versions, event->version)) continue;
+    if (strcmp(one->event_name, event->name) == 0) return one;
+    if (found == NULL && takes_name(one->event_name, event->name)) found = one;
+  }
+  return found;
+}
+
+static qx_outcome call(const qx_event *event) {
+  const qx_registration *handler = handler_for(event);
+  if (handler == NULL)
+    return qx_reject("no handler of this component takes %s version %u", event->name, event->version);
+  qx_outcome outcome = handler->function(event);
+  if (rejection != NULL) return qx_reject("%s", rejection);
+  return outcome;
+}
+
+bool exports_qx_events_handler_handle(exports_qx_events_handler_event_t *given,
+                                      exports_qx_events_handler_failure_t *failure) {
+  qx_event event = {
+      .id = owned(given->id),
+      .name = owned(given->name),
+      .version = given->version,
+      .occurred_at = owned(given->occurred_at),
+      .correlation_id = optional(given->correlation_id),
+      .causation_id = optional(given->causation_id),
+      .tenant_id = optional(given->tenant_id),
+      .actor_id = optional(given->actor_id),
+      .traceparent = optional(given->traceparent),
+      .tracestate = optional(given->tracestate),
+      .attempt = given->attempt,
+      .payload_text = owned(given->payload),
+  };
+  const char *wrong = NULL;
+  event.payload = qx_parse_or_say(event.payload_text, &wrong);
+  qx_outcome outcome =
+      wrong != NULL ? qx_reject("the payload is no JSON: %s", wrong) : call(&event);
+  switch (outcome.disposition) {
+    case QX_DONE:
+      return true;
+    case QX_RETRY:
+      failure->tag = QX_EVENTS_TYPES_FAILURE_RETRY;
+      component_string_dup(&failure->val.retry.reason, outcome.reason);
+      failure->val.retry.after.is_some = outcome.has_after;
+      failure->val.retry.after.val = outcome.after_ms;
+      return false;
+    case QX_REJECT:
+      break;
+  }
+  failure->tag = QX_EVENTS_TYPES_FAILURE_REJECT;
+  component_string_dup(&failure->val.reject, outcome.reason);
+  return false;
+}
+
+/* --- Outcomes ------------------------------------------------------------------- */
+
+qx_outcome qx_done(void) {
+  qx_outcome outcome = {QX_DONE, "", 0, false};
+  return outcome;
+}
+
+qx_outcome qx_retry(const char *format, ...) {
+  FORMATTED(reason, format);
+  qx_outcome outcome = {QX_RETRY, reason, 0, false};
+  return outcome;
+}
+
+qx_outcome qx_retry_after(uint64_t ms, const char *format, ...) {
+  FORMATTED(reason, format);
+  qx_outcome outcome = {QX_RETRY, reason, ms, true};
+  return outcome;
+}
+
+qx_outcome qx_reject(const char *format, ...) {
+  FORMATTED(reason, format);
+  qx_outcome outcome = {QX_REJECT, reason, 0, false};
+  return outcome;
+}
+
+/* --- State, events, settings, log -------------------------------------------------- */
+
+const char *qx_state_get(const char *key) {
+  component_string_t name = lent(key), value;
+  return qx_events_state_get(&name, &value) ? owned(value) : NULL;
+}
+
+void qx_state_set(const char *key, const char *value) {
+  component_string_t name = lent(key), text = lent(value);
+  qx_events_state_error_t error;
+  if (!qx_events_state_set(&name, &text, &error))
+    qx_reject_anyway(qx_format("state: %s", owned(error.val.limit)));
+}
+
+void qx_state_delete(const char *key) {
+  component_string_t name = lent(key);
+  qx_events_state_delete(&name);
+}
+
+int64_t qx_state_get_int(const char *key, int64_t otherwise) {
+  const char *text = qx_state_get(key);
+  if (text == NULL) return otherwise;
+  int64_t value;
+  if (!qx_read_int(text, &value))
+    qx_reject_anyway(qx_format("the state at `%s` is not of the type it is read as", key));
+  return value;
+}
+
+void qx_state_set_int(const char *key, int64_t value) {
+  qx_state_set(key, qx_format("%lld", (long long)value));
+}
+
+static const char *emit(const char *event_name, uint32_t version, const char *payload) {
+  qx_events_emit_new_event_t event = {lent(event_name), version, lent(payload)};
+  component_string_t id;
+  qx_events_emit_error_t error;
+  if (qx_events_emit_emit(&event, &id, &error)) return owned(id);
+  /* Both cases carry the host's words. */
+  component_string_t words =
+      error.tag == QX_EVENTS_EMIT_ERROR_LIMIT ? error.val.limit : error.val.invalid;
+  qx_reject_anyway(qx_format("emit: %s", owned(words)));
+  return "";
+}
+
+const char *qx_emit(const char *event_name, const char *json_format, ...) {
+  FORMATTED(payload, json_format);
+  return emit(event_name, 1, payload);
+}
+
+const char *qx_emit_version(const char *event_name, uint32_t version, const char *json_format, ...) {
+  FORMATTED(payload, json_format);
+  return emit(event_name, version, payload);
+}
+
+const char *qx_config(const char *key) {
+  component_string_t name = lent(key), value;
+  return qx_events_config_get(&name, &value) ? owned(value) : NULL;
+}
+
+static void log_line(qx_events_log_level_t level, const char *text) {
+  component_string_t line = lent(text);
+  qx_events_log_log(level, &line);
+}
+
+#define LOG_FUNCTION(name, level)        \
+  void name(const char *format, ...) {   \
+    FORMATTED(text, format);             \
+    log_line(level, text);               \
+  }
+
+LOG_FUNCTION(qx_trace, QX_EVENTS_LOG_LEVEL_TRACE)
+LOG_FUNCTION(qx_debug, QX_EVENTS_LOG_LEVEL_DEBUG)
+LOG_FUNCTION(qx_info, QX_EVENTS_LOG_LEVEL_INFO)
+LOG_FUNCTION(qx_warn, QX_EVENTS_LOG_LEVEL_WARN)
+LOG_FUNCTION(qx_error, QX_EVENTS_LOG_LEVEL_ERROR)
+
+__attribute__((noreturn)) void qx_panic(const char *format, ...) {
+  FORMATTED(text, format);
+  log_line(QX_EVENTS_LOG_LEVEL_ERROR, text);
+  __builtin_trap();
+}
+
+/* The generator's bindings ask for an object that says which world they are of;
+ * `qx-host build` writes that into the module instead. */
+void __component_type_object_force_link_component(void) {}

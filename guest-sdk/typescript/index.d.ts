@@ -1,0 +1,76 @@
+/** Event handlers for Qx Host in TypeScript. */
+
+/** An event, as its producer recorded it. */
+export interface Event<T = unknown> {
+  /** A UUID, the same on every attempt: the idempotency key for effects elsewhere. */
+  readonly id: string;
+  /** For instance `github.star.created`. */
+  readonly name: string;
+  /** Version of the payload's shape, from 1. */
+  readonly version: number;
+  /** ISO 8601, as the producer wrote it. */
+  readonly occurredAt: string;
+  readonly correlationId?: string;
+  readonly causationId?: string;
+  readonly tenantId?: string;
+  readonly actorId?: string;
+  /** W3C trace context of the delivery. */
+  readonly traceparent?: string;
+  readonly tracestate?: string;
+  /** Which attempt this is, from 1. */
+  readonly attempt: number;
+  /** What the JSON says, or what `parse` made of it. */
+  readonly payload: T;
+  /** The payload byte for byte as it arrived. */
+  readonly payloadText: string;
+}
+
+/** How a handler takes its events. */
+export interface Options<T> {
+  /** Versions of the payload that it takes; `[1]` when left out. */
+  versions?: readonly number[] | "any";
+  /** Checks the payload. What it throws rejects the event. */
+  parse?: (payload: unknown) => T;
+}
+
+/**
+ * Takes the events of these names, or patterns: `order.*`, `order.>`. When `handle`
+ * returns, state and emitted events are committed: once, or not at all. When it
+ * throws, nothing is kept. It is synchronous: a promise has nobody who waits for it.
+ */
+export function handler<T = any>(events: string | readonly string[], handle: (event: Event<T>) => void): void;
+export function handler<T = any>(
+  events: string | readonly string[],
+  options: Options<T>,
+  handle: (event: Event<T>) => void,
+): void;
+
+/** Thrown when it may work later. After the last attempt the event becomes a dead letter. */
+export class Retry extends Error {
+  /** `afterMs`: not sooner than this; left out, the host's backoff decides. */
+  constructor(reason: string, options?: { afterMs?: number; cause?: unknown });
+  readonly afterMs?: number;
+}
+
+/** Thrown when it will never work: a dead letter at once. */
+export class Reject extends Error {
+  constructor(reason: string, options?: { cause?: unknown });
+}
+
+/** Values of this component and this tenant, as JSON. A limit that is hit is a `Reject`. */
+export const state: {
+  get<T = any>(key: string): T | undefined;
+  set(key: string, value: unknown): void;
+  getText(key: string): string | undefined;
+  setText(key: string, text: string): void;
+  delete(key: string): void;
+};
+
+/** An event that leaves with the commit. Returns its id. */
+export function emit(name: string, payload: unknown, options?: { version?: number }): string;
+
+/** Settings from the component's `<name>.toml`. */
+export const config: { get(key: string): string | undefined };
+
+/** Lines of the component's log. `console` writes there as well. */
+export const log: Record<"trace" | "debug" | "info" | "warn" | "error", (...parts: unknown[]) => void>;

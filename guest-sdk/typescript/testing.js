@@ -1,0 +1,47 @@
+// A host that is none: keeps what a handler does, for a test to look at.
+import { Reject, Retry, deliver as call, setHost } from "./index.js";
+
+export function deliver(name, payload, { version = 1, tenantId, attempt = 1, state = {}, config = {} } = {}) {
+  const [written, emitted, logs] = [{}, [], []];
+  setHost({
+    stateGet(key) {
+      if (key in written) return written[key] ?? undefined;
+      return key in state ? JSON.stringify(state[key]) : undefined;
+    },
+    stateSet: (key, value) => void (written[key] = value),
+    stateDelete: (key) => void (written[key] = null),
+    emit: (name, version, payload) => `emitted-${emitted.push({ name, version, payload: JSON.parse(payload) })}`,
+    configGet: (key) => config[key],
+    log: (level, message) => void logs.push({ level, message }),
+  });
+  const event = {
+    id: "6f1f5e0e-7d2f-4a35-9d2c-8e0f4a3f1b10",
+    name,
+    version,
+    occurredAt: "2026-03-01T10:00:00Z",
+    tenantId,
+    attempt,
+    payloadText: JSON.stringify(payload),
+  };
+  const nothing = { emitted: [], state: {}, logs };
+  try {
+    call(event);
+  } catch (error) {
+    if (error instanceof Reject) return { outcome: { reject: error.message }, ...nothing };
+    if (!(error instanceof Retry)) return { outcome: { threw: error }, ...nothing };
+    const retry = { reason: error.message };
+    if (error.afterMs !== undefined) retry.afterMs = error.afterMs;
+    return { outcome: { retry }, ...nothing };
+  } finally {
+    setHost(undefined);
+  }
+  const value = (text) => {
+    try {
+      return text === null ? null : JSON.parse(text);
+    } catch {
+      return text; // Written with `setText`.
+    }
+  };
+  const after = Object.fromEntries(Object.entries(written).map(([key, text]) => [key, value(text)]));
+  return { outcome: "done", emitted, state: after, logs };
+}

@@ -1,0 +1,222 @@
+//! Sources in C, with `qx.h` and the bindings of the contract beside them: one run
+//! of a compiler that knows WebAssembly.
+//!
+//! It is looked for in this order: the WASI SDK that `WASI_SDK_PATH` names, the
+//! machine's clang where it has a C library for WASI, and Zig's, which is fetched
+//! from `PyPI` when there is none.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use include_dir::{Dir, include_dir};
+use qx_events::ComponentName;
+
+use super::{BuildError, build_folder, encoded, failed, sdk};
+use crate::guest::contract;
+use crate::guest::project::Sources;
+use crate::guest::tools::PyPackage;
+
+/// The SDK as it was when this binary was compiled.
+pub(in crate::guest) static SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../guest-sdk/c");
+
+/// A compiler for C, C++ and Zig with a C library for WASI, as a wheel.
+const ZIG: PyPackage = PyPackage {
+    name: "ziglang",
+    version: "0.16.0",
+    about: "a C compiler for WebAssembly, 100 MB, once",
+};
+
+/// What would do instead of it.
+const INSTEAD: &str = "sudo apt-get install -y --no-install-recommends clang-22 lld-22 libclang-rt-22-dev-wasm32 wasi-libc";
+
+/// Debian's names for clang, the newest first, and everybody's.
+const CLANGS: [&str; 9] = [
+    "clang", "clang-22", "clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang-16",
+    "clang-15",
+];
+
+/// What every compiler is told.
+const FLAGS: [&str; 8] = [
+    "-mexec-model=reactor",
+    "-std=c17",
+    "-O2",
+    "-Wall",
+    "-Wextra",
+    "-Wl,-z,stack-size=131072",
+    // Names of functions stay, for the text of a trap.
+    "-Wl,--strip-debug",
+    "-Wl,--no-entry",
+];
+
+/// The stack lies below the data, so that an overflow is a trap and not silence.
+/// Zig does so by itself and knows no such flag.
+const STACK_FIRST: &str = "-Wl,--stack-first";
+
+/// A compiler, and what it must be told to compile for WASI.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Compiler {
+    program: PathBuf,
+    args: Vec<&'static str>,
+}
+
+/// The component of a project in C.
+pub(super) fn component(
+    project: &Path,
+    described: Sources,
+) -> Result<(ComponentName, Vec<u8>), BuildError> {
+    let folder = build_folder(project)?;
+    let sdk = sdk(project, &folder, "qx.h", &SDK)?;
+    let mut files = Vec::new();
+    for source in &described.sources {
+        sources(&project.join(source), &mut files)?;
+    }
+    if files.is_empty() {
+        return Err(BuildError::NoSources {
+            kind: ".c",
+            folder: project.to_owned(),
+        });
+    }
+    files.extend(["qx.c", "qx_text.c", "component.c"].map(|name| sdk.join(name)));
+    let module = folder.join("module.wasm");
+    let status = compiler()?
+        .command()
+        .args(FLAGS)
+        .args(&described.flags)
+        .arg("-I")
+        .arg(&sdk)
+        .args(&files)
+        .arg("-o")
+        .arg(&module)
+        .status()
+        .map_err(|source| BuildError::NotRun {
+            tool: "the C compiler".to_owned(),
+            source,
+        })?;
+    if !status.success() {
+        return Err(BuildError::Compile {
+            tool: "the C compiler",
+            code: status.code().unwrap_or(-1),
+        });
+    }
+    let mut wasm = fs::read(&module).map_err(failed("reading", &module))?;
+    contract::mark(&mut wasm).map_err(BuildError::Contract)?;
+    let component = encoded(&described.name, wasm)?;
+    Ok((described.name, component))
+}
+
+/// A file, or every file of C below a folder, in the order of their names.
+fn sources(path: &Path, found: &mut Vec<PathBuf>) -> Result<(), BuildError> {
+    if !path.is_dir() {
+        found.push(path.to_owned());
+        return Ok(());
+    }
+    let entries = fs::read_dir(path).map_err(failed("reading", path))?;
+    let mut below: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    below.sort();
+    for path in below {
+        if path.is_dir() || path.extension().is_some_and(|kind| kind == "c") {
+            sources(&path, found)?;
+        }
+    }
+    Ok(())
+}
+
+impl Compiler {
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).stdin(Stdio::null());
+        command
+    }
+
+    /// Whether it makes a module with a C library in it.
+    fn works(&self) -> bool {
+        let Ok(folder) = ProbeFolder::make() else {
+            return false;
+        };
+        let source = folder.0.join("probe.c");
+        let written = fs::write(
+            &source,
+            "#include <stdlib.h>\nint f(char *s) { return atoi(s); }\n",
+        );
+        let mut command = self.command();
+        command
+            .args(["-mexec-model=reactor", "-Wl,--export=f"])
+            .arg(&source)
+            .arg("-o")
+            .arg(folder.0.join("probe.wasm"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        written.is_ok() && command.status().is_ok_and(|status| status.success())
+    }
+}
+
+/// A folder for one look at a compiler.
+struct ProbeFolder(PathBuf);
+
+impl ProbeFolder {
+    fn make() -> std::io::Result<Self> {
+        let name = format!("qx-probe-{}", uuid::Uuid::new_v4());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir(&folder)?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for ProbeFolder {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0)); // Best effort: it is the system's to clear.
+    }
+}
+
+fn compiler() -> Result<Compiler, BuildError> {
+    let sdk = std::env::var_os("WASI_SDK_PATH").filter(|path| !path.is_empty());
+    if let Some(sdk) = sdk {
+        return Ok(Compiler {
+            program: PathBuf::from(sdk).join("bin/clang"),
+            args: vec!["--target=wasm32-wasip1", STACK_FIRST],
+        });
+    }
+    let machines = CLANGS.into_iter().map(|name| Compiler {
+        program: PathBuf::from(name),
+        // The old name: Debian's C library knows only this one.
+        args: vec!["--target=wasm32-wasi", "-Wno-deprecated", STACK_FIRST],
+    });
+    if let Some(found) = machines.into_iter().find(Compiler::works) {
+        return Ok(found);
+    }
+    let zig = ZIG.get(INSTEAD)?;
+    Ok(Compiler {
+        program: zig.join("ziglang/zig"),
+        args: vec!["cc", "-target", "wasm32-wasi"],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_found_below_a_folder_in_the_order_of_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("more")).unwrap();
+        for name in ["b.c", "a.c", "a.h", "more/c.c"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let mut found = Vec::new();
+        sources(folder.path(), &mut found).unwrap();
+        let expected = ["a.c", "b.c", "more/c.c"].map(|name| folder.path().join(name));
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_compiler_that_is_not_there_does_not_work() {
+        let none = Compiler {
+            program: PathBuf::from("/no/such/clang"),
+            args: Vec::new(),
+        };
+        assert!(!none.works());
+    }
+}

@@ -1,0 +1,135 @@
+//! A module of Python: componentize-py runs it up to the end of its imports, in the
+//! interpreter that the component has, and keeps that.
+//!
+//! The SDK leaves the routes of the handlers in that interpreter's memory, marked, so
+//! that they are found in the component.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use include_dir::{Dir, include_dir};
+use qx_events::ComponentName;
+
+use super::{BuildError, build_folder, failed, put_file, sdk, with_routes};
+use crate::guest::contract;
+use crate::guest::encode;
+use crate::guest::project::Module;
+use crate::guest::tools::{PyPackage, python};
+
+/// The SDK as it was when this binary was compiled.
+pub(in crate::guest) static SDK: Dir<'_> =
+    include_dir!("$CARGO_MANIFEST_DIR/../../guest-sdk/python");
+
+/// The interpreter, and what makes a component of it.
+const TOOL: PyPackage = PyPackage {
+    name: "componentize-py",
+    version: "0.25.1",
+    about: "Python for WebAssembly, 50 MB, once",
+};
+
+/// What would do instead of it.
+const INSTEAD: &str = "build where PyPI is to be reached: a component runs everywhere";
+
+/// The module that componentize-py begins with. It is no package of the project's.
+const FIRST: &str = "qx_component";
+
+/// Calls the tool, which is a library with one entry.
+const CALL: &str = "import sys\nfrom componentize_py import script\nsys.exit(script())\n";
+
+/// What stands before the routes, and after them.
+const ROUTES_BEGIN: &str = "qx:routes:begin\n";
+const ROUTES_END: &str = "qx:routes:end\n";
+
+/// The component of a module.
+pub(super) fn component(
+    project: &Path,
+    module: Module,
+) -> Result<(ComponentName, Vec<u8>), BuildError> {
+    let entry = project.join(&module.entry);
+    let entry = fs::canonicalize(&entry).map_err(failed("finding", &entry))?;
+    let (Some(sources), Some(stem)) = (entry.parent(), entry.file_stem()) else {
+        return Err(BuildError::NoSources {
+            kind: ".py",
+            folder: project.to_owned(),
+        });
+    };
+    let folder = build_folder(project)?;
+    put_file(&folder.join("wit/events.wit"), contract::TEXT)?;
+    let first = format!(
+        "import {stem}\nfrom qx_guest.component import Handler, seal\nseal()\n",
+        stem = stem.to_string_lossy()
+    );
+    put_file(&folder.join("first").join(format!("{FIRST}.py")), &first)?;
+    let sdk = sdk(project, &folder, "qx_guest/component.py", &SDK)?;
+    let tool = TOOL.get(INSTEAD)?;
+    let made = folder.join("component.wasm");
+    let mut build = Command::new(python().unwrap_or("python3"));
+    build
+        .args(["-c", CALL, "-d"])
+        .arg(folder.join("wit"))
+        .args(["-w", contract::WORLD, "componentize", FIRST, "-o"])
+        .arg(&made);
+    for path in [&folder.join("first"), sources, &sdk] {
+        build.arg("-p").arg(path);
+    }
+    let output = build
+        .env("PYTHONPATH", &tool)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|source| BuildError::NotRun {
+            tool: "python3".to_owned(),
+            source,
+        })?;
+    if !output.status.success() {
+        return Err(BuildError::Python {
+            words: relevant(&String::from_utf8_lossy(&output.stderr)),
+        });
+    }
+    let mut component = fs::read(&made).map_err(failed("reading", &made))?;
+    let routes = routes(&component).ok_or(BuildError::NoRoutes(
+        "mark a function with @handler(\"event.name\")",
+    ))?;
+    with_routes(&mut component, &routes);
+    let component = encode::component(component).map_err(|source| BuildError::Encode {
+        name: module.name.to_string(),
+        source,
+    })?;
+    Ok((module.name, component))
+}
+
+/// The traceback of the author's own module, without what the tool says of itself.
+fn relevant(output: &str) -> String {
+    let own = output.split("\n\nCaused by:").next().unwrap_or(output);
+    own.trim_end().to_owned()
+}
+
+/// The routes that the SDK left in the interpreter's memory.
+fn routes(component: &[u8]) -> Option<String> {
+    let after = |bytes: &[u8], mark: &str| {
+        let mark = mark.as_bytes();
+        bytes.windows(mark.len()).position(|window| window == mark)
+    };
+    let begin = after(component, ROUTES_BEGIN)?.checked_add(ROUTES_BEGIN.len())?;
+    let rest = component.get(begin..)?;
+    let routes = rest.get(..after(rest, ROUTES_END)?)?;
+    let routes = String::from_utf8(routes.to_vec()).ok()?;
+    (!routes.is_empty()).then_some(routes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_found_between_their_marks() {
+        let memory = format!("\0\x01{ROUTES_BEGIN}handler\ta.b\t1\n{ROUTES_END}\0");
+        assert_eq!(routes(memory.as_bytes()).unwrap(), "handler\ta.b\t1\n");
+        assert_eq!(
+            routes(format!("{ROUTES_BEGIN}{ROUTES_END}").as_bytes()),
+            None
+        );
+        assert_eq!(routes(ROUTES_BEGIN.as_bytes()), None);
+        assert_eq!(routes(b""), None);
+    }
+}

@@ -1,0 +1,104 @@
+// From a handler's module to a component, with esbuild and componentize-qjs.
+// usage: node build.mjs TOOLS SDK ENTRY OUT
+//   TOOLS  folder with the two in its node_modules     ENTRY  the handler's module
+//   SDK    folder of qx-guest                          OUT    has wit/; gets component.wasm and routes.txt
+import { readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join, relative } from "node:path";
+import { pathToFileURL } from "node:url";
+
+const [tools, sdk, entry, out] = process.argv.slice(2);
+const require = createRequire(join(tools, "package.json"));
+const esbuild = require("esbuild");
+const { componentize } = await import(pathToFileURL(require.resolve("componentize-qjs")));
+
+const path = (file) => JSON.stringify(file);
+
+/** Bundles a module that is written here and not in a file. */
+async function bundle(contents, plugins) {
+  const built = await esbuild.build({
+    stdin: { contents, resolveDir: process.cwd(), sourcefile: "component" },
+    alias: { "qx-guest": sdk },
+    absWorkingDir: process.cwd(),
+    bundle: true,
+    charset: "utf8",
+    external: ["qx:*", "wasi:*"],
+    format: "esm",
+    logLevel: "warning",
+    mainFields: ["module", "main"],
+    outfile: join(out, "bundle.js"),
+    platform: "neutral",
+    plugins,
+    sourcemap: "external",
+    target: "es2023",
+    write: false,
+  });
+  const file = (end) => built.outputFiles.find(({ path }) => path.endsWith(end)).text;
+  return { code: file(".js"), map: JSON.parse(file(".map")) };
+}
+
+/** In place of the host's interfaces, which only a component has. */
+const noHost = {
+  name: "no-host",
+  setup(build) {
+    build.onResolve({ filter: /^(qx|wasi):/ }, ({ path }) => ({ path, namespace: "none" }));
+    build.onLoad({ filter: /.*/, namespace: "none" }, () => ({ contents: "module.exports = {}" }));
+  },
+};
+
+/** For each line of the bundle the source and the line that it comes from. */
+function lines(map) {
+  const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  let [source, line] = [0, 0];
+  return map.mappings.split(";").map((mappings) => {
+    let first;
+    for (const mapping of mappings.split(",").filter(Boolean)) {
+      const fields = [];
+      let [value, shift] = [0, 0];
+      for (const digit of mapping) {
+        const bits = digits.indexOf(digit);
+        value += (bits & 31) << shift;
+        shift += 5;
+        if (bits & 32) continue;
+        fields.push(value & 1 ? -(value >> 1) : value >> 1);
+        [value, shift] = [0, 0];
+      }
+      if (fields.length < 4) continue;
+      source += fields[1];
+      line += fields[2];
+      first ??= [source, line + 1];
+    }
+    return first ?? 0;
+  });
+}
+
+try {
+  // Run once, here, to see which events the handlers take.
+  const asked = `import ${path(entry)}; export { routes } from "qx-guest";`;
+  const { code: asking } = await bundle(asked, [noHost]);
+  const file = join(out, "routes.mjs");
+  writeFileSync(file, asking);
+  const { routes } = await import(`${pathToFileURL(file)}?${process.pid}`);
+  writeFileSync(join(out, "routes.txt"), routes());
+
+  const whole = `import ${path(join(sdk, "component.js"))}; import ${path(entry)}; export { handler } from ${path(join(sdk, "component.js"))};`;
+  const { code, map } = await bundle(whole, []);
+  const sources = map.sources.map((source) => {
+    const file = join(out, source);
+    const shown = relative(process.cwd(), file);
+    return relative(sdk, file).startsWith("..") ? shown : `qx-guest/${relative(sdk, file)}`;
+  });
+  // After everything else, so that no line of the bundle moves.
+  const places = `globalThis.qxSources=${JSON.stringify(sources)};globalThis.qxLines=${JSON.stringify(lines(map))};`;
+  const { component } = await componentize({
+    witPath: join(out, "wit"),
+    world: "handler",
+    jsSource: `${code}\n${places}\n`,
+    sync: true,
+  });
+  writeFileSync(join(out, "component.wasm"), component);
+} catch (error) {
+  // esbuild has said what is wrong with the sources.
+  if (!error.errors) console.error(error.stack ?? String(error));
+  process.exitCode = 1;
+}
