@@ -17,7 +17,8 @@ demo: components
 	@tools/demo.sh $(EXAMPLES)
 
 ## Every test, on SQLite and embedded stream as well as PostgreSQL and NATS.
-test: components languages servers
+# Servers first: they bring pip where it is missing.
+test: components servers languages
 	@tools/say.sh "tests of the host (real PostgreSQL and NATS, in temporary folders)"
 	$(CARGO) test --workspace --no-fail-fast
 	@tools/say.sh "tests of the example handlers, compiled natively"
