@@ -104,17 +104,36 @@ fn relevant(output: &str) -> String {
     own.trim_end().to_owned()
 }
 
-/// The routes that the SDK left in the interpreter's memory.
+/// Most bytes of routes that are looked for: the host reads no more.
+const ROUTES_BYTES_MAX: usize = 64 << 10;
+
+/// The routes that the SDK left in the interpreter's memory. There are copies that it
+/// has freed and written over since: the first that is whole counts.
 fn routes(component: &[u8]) -> Option<String> {
-    let after = |bytes: &[u8], mark: &str| {
-        let mark = mark.as_bytes();
-        bytes.windows(mark.len()).position(|window| window == mark)
-    };
-    let begin = after(component, ROUTES_BEGIN)?.checked_add(ROUTES_BEGIN.len())?;
-    let rest = component.get(begin..)?;
-    let routes = rest.get(..after(rest, ROUTES_END)?)?;
-    let routes = String::from_utf8(routes.to_vec()).ok()?;
-    (!routes.is_empty()).then_some(routes)
+    let mut rest = component;
+    loop {
+        let begin = position(rest, ROUTES_BEGIN)?.checked_add(ROUTES_BEGIN.len())?;
+        rest = rest.get(begin..)?;
+        let most = rest.get(..ROUTES_BYTES_MAX).unwrap_or(rest);
+        let text = position(most, ROUTES_END).and_then(|end| most.get(..end));
+        if let Some(text) = text.and_then(|text| str::from_utf8(text).ok())
+            && is_whole(text)
+        {
+            return Some(text.to_owned());
+        }
+    }
+}
+
+fn position(bytes: &[u8], mark: &str) -> Option<usize> {
+    let mark = mark.as_bytes();
+    bytes.windows(mark.len()).position(|window| window == mark)
+}
+
+/// Lines of three fields each, and nothing else.
+fn is_whole(routes: &str) -> bool {
+    let line = |line: &str| line.starts_with("handler\t") && line.split('\t').count() == 3;
+    let strange = |c: char| c.is_control() && c != '\t' && c != '\n';
+    routes.ends_with('\n') && routes.lines().all(line) && !routes.contains(strange)
 }
 
 #[cfg(test)]
@@ -130,6 +149,8 @@ mod tests {
             None
         );
         assert_eq!(routes(ROUTES_BEGIN.as_bytes()), None);
+        let overwritten = format!("{ROUTES_BEGIN}handler\ta.b\t1\nqx:routes:endP\0{memory}");
+        assert_eq!(routes(overwritten.as_bytes()).unwrap(), "handler\ta.b\t1\n");
         assert_eq!(routes(b""), None);
     }
 }
