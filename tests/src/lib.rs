@@ -22,6 +22,7 @@ pub mod load;
 pub mod proxy;
 pub mod soak;
 pub mod trial;
+pub mod workshop;
 mod world;
 
 pub use database::Database;

@@ -1,0 +1,142 @@
+//! The suite has teeth: each of these mistakes, made on purpose in a copy of the
+//! sources, is found by the test that is named for it. None survives.
+//!
+//! A mistake that cannot be made any more because the code has changed fails too:
+//! write it for the code as it is now.
+#![cfg(test)]
+
+use std::collections::BTreeMap;
+
+use acceptance::workshop::{Killer, Mutant, Ran, Workshop};
+
+const PIPELINE: (&str, &str) = ("qx-pipeline", "simulation");
+const STORE: (&str, &str) = ("qx-store", "with_databases");
+const BROKER: (&str, &str) = ("qx-broker", "with_server");
+
+const fn killer(target: (&'static str, &'static str), test: &'static str) -> Killer {
+    Killer { target, test }
+}
+
+const MUTANTS: [Mutant; 9] = [
+    Mutant {
+        name: "acknowledged before the commit",
+        file: "host/pipeline/src/consumer/deliver.rs",
+        from: "        let work = self.work(&delivery, envelope, known);\n",
+        to: "        drop(receipt.ack().await);\n        let work = self.work(&delivery, envelope, known);\n",
+        killer: killer(
+            PIPELINE,
+            "what_a_handler_did_is_committed_and_only_then_acknowledged",
+        ),
+    },
+    Mutant {
+        name: "terminated before the dead letter",
+        file: "host/pipeline/src/consumer/deliver.rs",
+        from: "            Conclusion::Dead(reason) => {\n",
+        to: "            Conclusion::Dead(reason) => {\n                drop(delivery.receipt.term(\"early\").await);\n",
+        killer: killer(
+            PIPELINE,
+            "the_last_failure_is_written_down_before_the_message_is_terminated",
+        ),
+    },
+    Mutant {
+        name: "marked before it is published",
+        file: "host/pipeline/src/relay.rs",
+        from: "        let publishing = self.publish(&rows, standing.created_ns());\n",
+        to: "        let early = rows.iter().map(|row| PublishedRow {\n            seq: row.seq,\n            \
+             stored: qx_events::ports::StoredAt { stream: String::new(), sequence: 0, duplicate: false },\n            \
+             stream_created_ns: None,\n        });\n        \
+             self.mark(lease, &Sorted { stored: early.collect(), ..Sorted::default() }).await?;\n        \
+             let publishing = self.publish(&rows, standing.created_ns());\n",
+        killer: killer(
+            PIPELINE,
+            "a_row_is_marked_only_after_the_stream_has_stored_it",
+        ),
+    },
+    Mutant {
+        name: "a swap without a drain",
+        file: "host/pipeline/src/dispatcher/attempt.rs",
+        from: "if rerun == 0 && !services.mediator.serves(&task.component) {",
+        to: "if rerun == u32::MAX && !services.mediator.serves(&task.component) {",
+        killer: killer(
+            PIPELINE,
+            "after_a_swap_nothing_begins_on_the_old_build_not_even_what_waited_for_its_turn",
+        ),
+    },
+    Mutant {
+        name: "a broker that forgets is believed",
+        file: "host/pipeline/src/relay.rs",
+        from: "        if !standing.is_due(lease, connection, Instant::now()) {",
+        to: "        if standing.is_connected(connection) || !standing.is_due(lease, connection, Instant::now()) {",
+        killer: killer(
+            PIPELINE,
+            "a_stream_that_is_made_anew_behind_a_standing_connection_gets_every_row_again",
+        ),
+    },
+    Mutant {
+        name: "scanning by the last id",
+        file: "host/store/src/postgres/outbox.rs",
+        from: "    WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL\n    ORDER BY seq LIMIT $1\";",
+        to: "    WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL AND seq > coalesce(\n        \
+             (SELECT max(seq) FROM qx_outbox_events WHERE published_at IS NOT NULL), 0)\n    ORDER BY seq LIMIT $1\";",
+        killer: killer(
+            STORE,
+            "a_row_whose_transaction_ends_late_is_read_after_later_ones_went_out",
+        ),
+    },
+    Mutant {
+        name: "marking without the fence",
+        file: "host/store/src/postgres/outbox.rs",
+        from: "        SELECT 1 FROM qx_leases WHERE name = 'relay' AND token = $1\n    ), marked AS (",
+        to: "        SELECT 1 FROM qx_leases WHERE name = 'relay' AND token >= $1\n    ), marked AS (",
+        killer: killer(
+            STORE,
+            "postgres::a_holder_that_lost_the_lease_changes_nothing",
+        ),
+    },
+    Mutant {
+        name: "an inbox that knows nothing",
+        file: "host/store/src/postgres/ledger.rs",
+        from: "    ON CONFLICT DO NOTHING\n    RETURNING component, event_id\";",
+        to: "    ON CONFLICT (component, event_id) DO UPDATE SET digest = excluded.digest\n    RETURNING component, event_id\";",
+        killer: killer(STORE, "postgres::an_event_is_handled_once"),
+    },
+    Mutant {
+        name: "no message id",
+        file: "host/broker/src/publisher.rs",
+        from: "        .message_id(message.message_id.to_string())\n",
+        to: "",
+        killer: killer(BROKER, "a_message_sent_again_is_stored_once"),
+    },
+];
+
+#[tokio::test]
+async fn every_mutant_is_killed_by_the_test_that_is_named_for_it() {
+    let workshop = Workshop::open();
+    let mut killers: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+    for mutant in &MUTANTS {
+        let own = killers.entry(mutant.killer.target).or_default();
+        own.push(mutant.killer.test);
+    }
+    // As the sources are, every killer is content.
+    for (target, mut tests) in killers {
+        tests.sort_unstable();
+        tests.dedup();
+        let ran = workshop.run(target, &tests).await;
+        let content = matches!(ran, Ran::Passed(count) if count == tests.len());
+        assert!(content, "{target:?} {tests:?}: {ran:?}");
+    }
+    let mut alive = Vec::new();
+    for mutant in &MUTANTS {
+        match workshop.try_mutant(mutant).await {
+            Ok(Ran::Failed) => {}
+            Ok(Ran::Passed(_)) => {
+                let survived = format!("{}: survived {}", mutant.name, mutant.killer.test);
+                alive.push(survived);
+            }
+            Ok(Ran::NotCompiled(said)) | Err(said) => {
+                alive.push(format!("{}: {said}", mutant.name));
+            }
+        }
+    }
+    assert!(alive.is_empty(), "{}", alive.join("\n"));
+}
