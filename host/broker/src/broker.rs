@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use qx_events::ports::{Lag, Source, Stream, Subscription};
 use qx_events::{ComponentName, Fault};
 
+use crate::anew;
 use crate::config::NatsConfig;
 use crate::connection::{Dialer, Link};
 use crate::consumer::{Wanted, durable_name};
@@ -180,6 +181,19 @@ impl Stream for Broker {
             Ok(source) => Ok(Box::new(source)),
             Err(error) => Err(error.into_fault(format!("subscribe component `{component}`"))),
         }
+    }
+
+    /// The durable consumer is made anew from where it stood, see `anew`.
+    async fn resume(&self, subscription: &Subscription) -> Result<Box<dyn Source>, Fault> {
+        let server = self.inner.server();
+        let wanted = Wanted::new(&self.inner.config.subject_prefix, subscription, server);
+        let made = anew::make(&self.inner, &wanted, subscription.start).await;
+        let explain = |error: BrokerError| {
+            error.into_fault(format!("resume component `{}`", subscription.component))
+        };
+        made.map_err(explain)?;
+        let source = NatsSource::open(Arc::clone(&self.inner), wanted, subscription.start).await;
+        Ok(Box::new(source.map_err(explain)?))
     }
 
     /// With a server that knows one filter per consumer, messages of other

@@ -77,7 +77,7 @@ impl Wanted {
         (!same).then(|| self.over(found.clone()))
     }
 
-    fn over(&self, base: Config) -> Config {
+    pub(crate) fn over(&self, base: Config) -> Config {
         let (filter_subject, filter_subjects) = match self.filters.as_slice() {
             [only] => (only.clone(), Vec::new()),
             [..] => (String::new(), self.filters.clone()),

@@ -6,11 +6,12 @@ use async_nats::datetime::DateTime;
 use async_nats::jetstream::context::ConsumerInfoErrorKind;
 use async_nats::jetstream::stream::{ConsumerErrorKind, Info};
 use async_nats::jetstream::{
-    self,
+    self, ErrorCode,
     consumer::{self, DeliverPolicy},
 };
 use qx_events::StartFrom;
 
+use crate::anew;
 use crate::broker::Inner;
 use crate::consumer::{Wanted, conflicts};
 use crate::error::BrokerError;
@@ -29,7 +30,7 @@ pub(crate) struct Footing {
 }
 
 impl Footing {
-    fn of(stream: &Info, consumer: &consumer::Info) -> Self {
+    pub(crate) fn of(stream: &Info, consumer: &consumer::Info) -> Self {
         let start = match consumer.config.deliver_policy {
             DeliverPolicy::ByStartSequence { start_sequence } => start_sequence.saturating_sub(1),
             DeliverPolicy::All
@@ -76,7 +77,10 @@ pub(crate) async fn take_up(
             let found = bring_up_to_date(inner, wanted, found).await?;
             return Ok(Footing::of(&stream, &found));
         }
-        let policy = begin(start, known, stream.created, stream.state.last_sequence);
+        let policy = match anew::kept(inner, &wanted.name).await? {
+            Some(kept) if known.is_none() => kept,
+            Some(_) | None => begin(start, known, stream.created, stream.state.last_sequence),
+        };
         if known.is_some() {
             tracing::warn!(
                 consumer = wanted.name,
@@ -121,7 +125,7 @@ async fn ahead_of_its_stream(inner: &Inner, found: &consumer::Info) -> Result<()
 
 /// Where a consumer that is not there begins, on a stream that was made then and
 /// has so many messages.
-fn begin(
+pub(crate) fn begin(
     start: StartFrom,
     known: Option<Footing>,
     stream_created: DateTime,
@@ -217,27 +221,42 @@ async fn make(
     }
 }
 
-/// Takes away what we made.
-async fn remove(inner: &Inner, name: &str) -> Result<(), BrokerError> {
+/// Takes a consumer away, if it is there.
+pub(crate) async fn remove(inner: &Inner, name: &str) -> Result<(), BrokerError> {
     let stream = inner.config.stream.as_str();
     let removed = inner
         .context
         .delete_consumer_from_stream(name, stream)
         .await;
-    removed.map(drop).map_err(|error| BrokerError::Unanswered {
-        doing: format!("remove the consumer `{name}`"),
-        source: Box::new(error),
-    })
+    let Err(error) = removed else {
+        return Ok(());
+    };
+    match error.kind() {
+        ConsumerErrorKind::JetStream(cause)
+            if cause.error_code() == ErrorCode::CONSUMER_NOT_FOUND =>
+        {
+            Ok(())
+        }
+        ConsumerErrorKind::JetStream(_)
+        | ConsumerErrorKind::TimedOut
+        | ConsumerErrorKind::Request
+        | ConsumerErrorKind::InvalidConsumerType
+        | ConsumerErrorKind::InvalidName
+        | ConsumerErrorKind::Other => Err(BrokerError::Unanswered {
+            doing: format!("remove the consumer `{name}`"),
+            source: Box::new(error),
+        }),
+    }
 }
 
 /// The server did not take a consumer's configuration.
-enum Denied {
+pub(crate) enum Denied {
     Answered(jetstream::Error),
     Unanswered(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Denied {
-    fn explain(self, doing: String) -> BrokerError {
+    pub(crate) fn explain(self, doing: String) -> BrokerError {
         match self {
             Self::Answered(cause) => stream::answered(doing, &cause),
             Self::Unanswered(source) => BrokerError::Unanswered { doing, source },
@@ -245,7 +264,10 @@ impl Denied {
     }
 }
 
-async fn apply(inner: &Inner, config: consumer::Config) -> Result<consumer::Info, Denied> {
+pub(crate) async fn apply(
+    inner: &Inner,
+    config: consumer::Config,
+) -> Result<consumer::Info, Denied> {
     let name = inner.config.stream.as_str();
     let applied = inner.context.create_consumer_on_stream(config, name).await;
     match applied {

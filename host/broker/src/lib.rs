@@ -9,6 +9,7 @@
 //! once. Silence the target [`CLIENT_LOG_TARGET`] to hear it once only.
 
 mod address;
+mod anew;
 mod broker;
 mod config;
 mod connection;

@@ -59,7 +59,7 @@ pub(crate) fn delivery(
     message: Message,
 ) -> Result<Delivery, NotOfAStream> {
     let place = message.reply.as_ref().and_then(|reply| place(reply));
-    let (Some(reply), Some((delivered, stream_seq))) = (message.reply, place) else {
+    let (Some(reply), Some((delivered, stream_seq, handed_over))) = (message.reply, place) else {
         return Err(NotOfAStream(message.subject.to_string()));
     };
     Ok(Delivery {
@@ -68,6 +68,7 @@ pub(crate) fn delivery(
         body: message.payload,
         delivered,
         stream_seq,
+        handed_over: Some(handed_over),
         receipt: Box::new(NatsReceipt {
             client: client.clone(),
             bond,
@@ -86,22 +87,26 @@ fn headers(map: &HeaderMap) -> Headers {
     Headers(values.collect())
 }
 
-/// Deliveries and stream sequence, from the subject that takes the answer:
-/// `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.…`, or with domain and
+/// Deliveries, stream and consumer sequence, from the subject that takes the answer:
+/// `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.…`, or with domain and
 /// account in front of the stream.
-fn place(reply: &str) -> Option<(u32, u64)> {
+fn place(reply: &str) -> Option<(u32, u64, u64)> {
     let tokens: Vec<&str> = reply.strip_prefix("$JS.ACK.")?.split('.').collect();
     let own = match tokens.len() {
         7 => tokens.as_slice(),
         9.. => tokens.get(2..)?,
         _ => return None,
     };
-    let [_stream, _consumer, delivered, stream_seq, ..] = own else {
+    let [_stream, _consumer, delivered, stream_seq, handed_over, ..] = own else {
         return None;
     };
     let delivered: u64 = delivered.parse().ok()?;
     let delivered = u32::try_from(delivered).unwrap_or(u32::MAX);
-    Some((delivered, stream_seq.parse().ok()?))
+    Some((
+        delivered,
+        stream_seq.parse().ok()?,
+        handed_over.parse().ok()?,
+    ))
 }
 
 /// The right to settle one delivery.
@@ -186,16 +191,19 @@ mod tests {
     #[test]
     fn the_place_is_read_from_both_forms_of_the_answers_subject() {
         for (reply, expected) in [
-            ("$JS.ACK.S.c.3.100.7.1790230470084404000.42", Some((3, 100))),
+            (
+                "$JS.ACK.S.c.3.100.7.1790230470084404000.42",
+                Some((3, 100, 7)),
+            ),
             (
                 "$JS.ACK._.hash.S.c.2.50.9.1790230470084404000.0",
-                Some((2, 50)),
+                Some((2, 50, 9)),
             ),
             (
                 "$JS.ACK.hub.hash.S.c.2.50.9.1790230470084404000.0.rand",
-                Some((2, 50)),
+                Some((2, 50, 9)),
             ),
-            ("$JS.ACK.S.c.99999999999.1.7.1.0", Some((u32::MAX, 1))),
+            ("$JS.ACK.S.c.99999999999.1.7.1.0", Some((u32::MAX, 1, 7))),
             ("$JS.ACK.S.c.3", None),
             ("$JS.ACK.S.c.x.1.7.1.0", None),
             ("_INBOX.x", None),

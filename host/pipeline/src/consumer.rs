@@ -5,6 +5,7 @@
 
 mod deliver;
 mod fresh;
+mod lanes;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -148,6 +148,15 @@ impl Stream for EmbeddedStream {
         )))
     }
 
+    async fn resume(&self, subscription: &Subscription) -> Result<Box<dyn Source>, Fault> {
+        let consumer = self.shared.consumer(subscription).await?;
+        self.shared.make_due(&consumer).await?;
+        Ok(Box::new(source::EmbeddedSource::new(
+            Arc::clone(&self.shared),
+            consumer,
+        )))
+    }
+
     async fn lag(&self, component: &ComponentName) -> Result<Option<Lag>, Fault> {
         let passed = self
             .shared

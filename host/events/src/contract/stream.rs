@@ -10,6 +10,7 @@
 )]
 
 pub mod durable;
+pub mod resuming;
 pub mod sending;
 pub mod settling;
 
@@ -66,6 +67,11 @@ macro_rules! stream_contract {
             settling::a_terminated_message_does_not_come_again,
             settling::a_late_acknowledgement_is_accepted,
             settling::unsettled_messages_are_bounded,
+            resuming::what_was_in_hand_comes_again_at_once_and_in_order,
+            resuming::what_is_behind_a_consumer_stays_behind_it,
+            resuming::a_consumer_that_was_never_there_begins_where_it_should,
+            resuming::who_was_resumed_over_gets_nothing_that_is_missed,
+            resuming::handing_over_is_counted_without_a_gap,
             durable::a_component_that_comes_back_goes_on_where_it_was,
             durable::a_component_can_begin_with_what_comes_from_now_on,
             durable::a_new_pattern_counts_from_now_on_and_repeats_nothing,
@@ -145,6 +151,10 @@ async fn send(world: &impl World, messages: &[Outgoing]) -> Vec<StoredAt> {
 
 async fn subscribe(world: &impl World, subscription: &Subscription) -> Box<dyn Source> {
     ok(world.stream().subscribe(subscription).await)
+}
+
+async fn resume(world: &impl World, subscription: &Subscription) -> Box<dyn Source> {
+    ok(world.stream().resume(subscription).await)
 }
 
 /// The one message that must come next.

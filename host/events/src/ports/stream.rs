@@ -103,6 +103,15 @@ pub trait Stream: Send + Sync {
     /// setting that does not fit and cannot be changed is refused by name.
     async fn subscribe(&self, subscription: &Subscription) -> Result<Box<dyn Source>, Fault>;
 
+    /// The same, for one who works alone and in order. Whatever this durable consumer
+    /// has handed over and was not settled comes again at once, and everything comes
+    /// in the order of the stream, whoever had it in hand before: that one is handed
+    /// nothing more. What was settled may come again too, in its place.
+    ///
+    /// Only for whom a lease says so: two that do it in turn take everything away
+    /// from each other.
+    async fn resume(&self, subscription: &Subscription) -> Result<Box<dyn Source>, Fault>;
+
     /// Messages between the component and the end of the stream; `None` when the
     /// component has no durable consumer.
     async fn lag(&self, component: &ComponentName) -> Result<Option<Lag>, Fault>;
@@ -141,6 +150,10 @@ pub struct Delivery {
     pub delivered: u32,
     /// Position in the stream.
     pub stream_seq: u64,
+    /// The number of this handing-over among all of the durable consumer's, from 1
+    /// after it was resumed: who is handed 4 after 2 knows that 3 went to somebody
+    /// else, or was lost on the way. `None` where neither can be.
+    pub handed_over: Option<u64>,
     /// Settles it.
     pub receipt: Box<dyn Receipt>,
 }

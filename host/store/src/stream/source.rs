@@ -40,6 +40,8 @@ impl EmbeddedSource {
             body: message.body.into(),
             delivered: message.delivered.try_into().unwrap_or(u32::MAX),
             stream_seq: message.seq.cast_unsigned(),
+            // One process has the stream, and nothing is lost on the way.
+            handed_over: None,
             receipt: Box::new(receipt),
         }
     }

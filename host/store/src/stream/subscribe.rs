@@ -28,6 +28,9 @@ const UPDATE: &str = "
     UPDATE qx_stream_consumers SET patterns = ?2, cursor = max(cursor, ?3)
     WHERE component = ?1 RETURNING cursor";
 
+const MAKE_DUE: &str =
+    "UPDATE qx_stream_deliveries SET visible_at = 0, taken = 0 WHERE component = ?1";
+
 impl Shared {
     /// Makes the consumer, or brings its settings up to date.
     pub(super) async fn consumer(
@@ -63,6 +66,21 @@ impl Shared {
                 woken: Notify::new(),
             })))),
         }
+    }
+}
+
+impl Shared {
+    /// Everything that is in flight is due at once: it lies before what is new, and
+    /// what is due is handed out first, the lowest before the others.
+    pub(super) async fn make_due(&self, consumer: &Consumer) -> Result<(), Fault> {
+        let due = self.write(Durable::Soon, "resume a consumer", async |conn| {
+            let query = sqlx::query(MAKE_DUE).bind(consumer.component.as_str());
+            query.execute(conn).await?;
+            Ok(())
+        });
+        due.await?;
+        consumer.woken.notify_waiters();
+        Ok(())
     }
 }
 
