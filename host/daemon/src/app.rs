@@ -19,7 +19,7 @@ use crate::admin::Admin;
 use crate::catalog::Catalog;
 use crate::clock::SystemClock;
 use crate::config::{Config, StreamKind};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Timing};
 use crate::open::{self, Compiler, Opened, StartError};
 use crate::retention::Retention;
 use crate::supervise::{Drained, Supervisor, Task};
@@ -71,6 +71,7 @@ pub struct App {
     propagation: Arc<dyn Propagation>,
     store: qx_store::Store,
     metrics: Option<crate::telemetry::Metrics>,
+    holder: String,
 }
 
 /// A host at work.
@@ -112,13 +113,18 @@ impl App {
             calls_max: config.consumer.in_flight_max,
             stop: supervisor.stop(),
         }));
+        let holder = holder(&config);
         let consumed = stream.as_ref().filter(|_| around.roles.consumer);
         let fleet = consumed.map(|opened| {
             Arc::new(Fleet::new(
                 Arc::clone(&opened.stream),
                 Arc::clone(&dispatcher),
                 supervisor.clone(),
-                config.consumer.ack_wait,
+                Timing {
+                    ack_wait: config.consumer.ack_wait,
+                    lease: config.consumer.lease,
+                    holder: holder.clone(),
+                },
             ))
         });
         let catalog = Catalog::new(
@@ -143,6 +149,7 @@ impl App {
             dispatcher,
             nudge,
             store,
+            holder,
         })
     }
 
@@ -189,16 +196,6 @@ impl App {
         Ok(())
     }
 
-    /// Names this relay in the lease. Whoever has the embedded stream is the only
-    /// process that can publish to it: after a crash its successor goes by the same
-    /// name, and need not wait for the term to end.
-    fn holder(&self) -> String {
-        match &self.config.stream.kind {
-            StreamKind::Embedded(embedded) => format!("owner of {}", embedded.path.display()),
-            StreamKind::Nats(_) => format!("{}/{}", std::process::id(), uuid::Uuid::new_v4()),
-        }
-    }
-
     /// Deletes what is past its retention.
     fn start_housekeeping(&self) {
         let embedded = self
@@ -226,7 +223,7 @@ impl App {
             poll_max: self.config.relay.poll_max,
             lease_term: self.config.relay.lease,
             retention: self.config.relay.retention,
-            holder: self.holder(),
+            holder: self.holder.clone(),
         };
         let (outbox, publisher) = (Arc::clone(&self.outbox), Arc::clone(&opened.publisher));
         let (nudge, witness) = (Arc::clone(&self.nudge), Arc::clone(&self.witness));
@@ -298,6 +295,16 @@ impl Running {
     /// Takes no more work, lets what was taken finish, within the grace.
     pub async fn drain(self) -> Drained {
         self.supervisor.drain(self.grace).await
+    }
+}
+
+/// Names this process in its leases. Whoever has the embedded stream is the only
+/// process that can use it: after a crash its successor goes by the same name, and
+/// need not wait for the term to end.
+fn holder(config: &Config) -> String {
+    match &config.stream.kind {
+        StreamKind::Embedded(embedded) => format!("owner of {}", embedded.path.display()),
+        StreamKind::Nats(_) => format!("{}/{}", std::process::id(), uuid::Uuid::new_v4()),
     }
 }
 

@@ -6,6 +6,7 @@
 mod deliver;
 mod fresh;
 mod lanes;
+mod ordered;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::dispatcher::Dispatcher;
 use crate::heartbeat::with_heartbeat;
 use crate::witness::Sight;
 use fresh::Fresh;
+pub use ordered::{LEASE_PREFIX, Ordered};
 
 /// How long one request for messages waits on a quiet stream. A new request costs
 /// the broker a little, so not often; a request that was lost on the way is
@@ -36,6 +38,8 @@ pub struct ConsumerConfig {
     pub subscription: Subscription,
     /// Deliveries that may be in hand at once.
     pub concurrency: usize,
+    /// Whether events of one key follow each other.
+    pub ordered: Option<Ordered>,
 }
 
 /// One component's way from the stream to the ledger.
@@ -75,11 +79,20 @@ impl Consumer {
         }
     }
 
-    /// Takes messages until `stop`. What was taken goes on, on the tracker.
+    /// Takes messages until `stop`. What was taken goes on, on the tracker; in order,
+    /// it is waited for.
     pub async fn run(self, stop: CancellationToken) {
+        let consumer = Arc::new(self);
+        match consumer.config.ordered.clone() {
+            Some(ordered) => consumer.run_in_order(ordered, stop).await,
+            None => consumer.run_as_they_come(stop).await,
+        }
+    }
+
+    async fn run_as_they_come(self: Arc<Self>, stop: CancellationToken) {
         let mut source: Option<Box<dyn Source>> = None;
         let mut backoff = Backoff::default();
-        let consumer = Arc::new(self);
+        let consumer = self;
         loop {
             let turn = tokio::select! {
                 biased; // Stop wins over messages that are ready.

@@ -19,7 +19,7 @@ pub mod settler;
 pub mod trace;
 pub mod witness;
 
-pub use consumer::{Consumer, ConsumerConfig};
+pub use consumer::{Consumer, ConsumerConfig, LEASE_PREFIX, Ordered};
 pub use dispatcher::{Conclusion, Dispatched, Dispatcher, Services};
 pub use mediator::Mediator;
 pub use relay::{Relay, RelayConfig};

@@ -43,6 +43,14 @@ pub enum Sight<'a> {
     },
     /// This process became the relay in charge, or ceased to be it.
     RelayLeads(bool),
+    /// This process consumes a component whose events follow each other, alone among
+    /// all hosts; or it does no more.
+    InCharge {
+        /// Which.
+        component: &'a ComponentName,
+        /// Whether it does.
+        here: bool,
+    },
     /// A handler's effects are committed.
     Done {
         /// Which event, by whom.

@@ -27,6 +27,13 @@ pub struct HandlerView {
     pub events: Vec<String>,
     /// The versions of each, in the same order.
     pub versions: Vec<String>,
+    /// What its events follow each other by: a key's word; none when they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
+    /// Who consumes it at present, alone among all hosts, when its events follow each
+    /// other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumed_by: Option<String>,
     /// Why it is not as it should be.
     pub reason: Option<String>,
     /// Since when it is so, ISO 8601.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use qx_events::ports::{Lag, Stream};
 use qx_events::{Component, Fault, LetterFilter};
-use qx_pipeline::Mediator;
+use qx_pipeline::{LEASE_PREFIX, Mediator};
 use qx_store::Store;
 
 use super::{App, Roles};
@@ -114,7 +114,18 @@ impl Observer {
 #[async_trait::async_trait]
 impl Insight for Observer {
     async fn handlers(&self) -> Vec<HandlerView> {
-        self.catalog.slots()
+        let mut views = self.catalog.slots();
+        if views.iter().any(|view| view.order.is_some()) {
+            // Who cannot be asked now is not named.
+            let held = self.store.leases().held().await.unwrap_or_default();
+            for view in views.iter_mut().filter(|view| view.order.is_some()) {
+                let lease = held.iter().find(|held| {
+                    held.name.strip_prefix(LEASE_PREFIX) == Some(view.component.as_str())
+                });
+                view.consumed_by = lease.map(|lease| lease.holder.clone());
+            }
+        }
+        views
     }
 
     async fn readiness(&self) -> Readiness {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use qx_events::Component;
+use qx_events::{Component, Order};
 
 use crate::admin::HandlerView;
 
@@ -85,8 +85,17 @@ impl Slot {
                 .iter()
                 .map(|binding| binding.versions.to_string())
                 .collect(),
+            order: serving.and_then(|component| order(component)),
+            consumed_by: None,
             reason: reason.cloned(),
             since: since.to_rfc3339(),
         }
+    }
+}
+
+fn order(component: &Component) -> Option<String> {
+    match component.settings.order {
+        Order::None => None,
+        Order::Key(field) => Some(field.as_str().to_owned()),
     }
 }

@@ -232,6 +232,10 @@ keys! {
     CONSUMER_ACK_WAIT = number("consumer", "ack_wait_ms", 1_000, HOUR_MS, "milliseconds")
         .default("10000")
         .doc("A message that is neither settled nor extended for so long is delivered again; twice a component's timeout where that is longer.");
+    CONSUMER_LEASE = number("consumer", "lease_s", 2, HOUR_S, "seconds")
+        .default("5")
+        .doc("A component with `order = \"key\"` is consumed by one host at a time: after this \
+            long without a sign of it another takes over.");
     CONSUMER_IN_FLIGHT = number("consumer", "in_flight_max", 1, 4_096, "events")
         .default("64")
         .doc("Events that one process works on at once, over all components; times the memory \

@@ -102,6 +102,7 @@ fn build(reader: &Reader<'_>) -> Config {
         relay: relay(reader),
         consumer: ConsumerConfig {
             ack_wait,
+            lease: Duration::from_secs(reader.number(&keys::CONSUMER_LEASE)),
             in_flight_max: size(reader.number(&keys::CONSUMER_IN_FLIGHT)),
         },
         dead_letters: DeadLettersConfig {

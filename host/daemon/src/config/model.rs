@@ -112,6 +112,8 @@ pub struct ConsumerConfig {
     /// A message that is neither settled nor extended for so long comes again.
     /// A component whose timeout is longer than half of it gets twice its timeout.
     pub ack_wait: Duration,
+    /// Term of the lease under which a component is consumed in order.
+    pub lease: Duration,
     /// Events that one process works on at once, over all components.
     pub in_flight_max: usize,
 }

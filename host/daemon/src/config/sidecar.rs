@@ -11,9 +11,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-use qx_events::{Inbox, Limits, Pattern, RetryPolicy, Settings, Versions};
+use qx_events::{Inbox, KeyField, Limits, Order, Pattern, RetryPolicy, Settings, Versions};
 use qx_sandbox::Capability;
-use toml_edit::{Item, TableLike};
+use toml_edit::TableLike;
 
 use super::fault::{ConfigFault, ConfigFaults};
 use super::key::Key;
@@ -144,12 +144,7 @@ fn read_config(file: &File, faults: &mut Vec<ConfigFault>) -> BTreeMap<String, S
 
 fn read_settings(reader: &Reader<'_>, host: &ComponentsConfig) -> Settings {
     let base = &host.defaults;
-    if reader.item(&keys::ORDER).and_then(Item::as_str) == Some("key") {
-        let text = "\"key\" comes with a later version; write \"none\", or leave it out";
-        reader.fault(&keys::ORDER, text);
-    } else {
-        reader.word_given(&keys::ORDER);
-    }
+    let order = read_order(reader);
     let number = |key: &Key| reader.number_given(key);
     let millis = |key: &Key| number(key).map(Duration::from_millis);
     let retry = RetryPolicy {
@@ -185,13 +180,34 @@ fn read_settings(reader: &Reader<'_>, host: &ComponentsConfig) -> Settings {
         retry,
         limits,
         concurrency: number(&keys::CONCURRENCY).map_or(base.concurrency, size),
-        order: base.order,
+        order,
         inbox: match reader.word_given(&keys::INBOX) {
             Some("effects") => Inbox::Effects,
             Some(_) | None => base.inbox,
         },
         start: reader.word_given(&keys::START).map_or(base.start, start),
         config: BTreeMap::new(),
+    }
+}
+
+/// Both keys, or none of them.
+fn read_order(reader: &Reader<'_>) -> Order {
+    let order = reader.word_given(&keys::ORDER);
+    let key = reader.word_given(&keys::KEY).and_then(KeyField::parse);
+    match (order, key) {
+        (Some("key"), Some(key)) => Order::Key(key),
+        (Some("key"), None) if !reader.is_given(&keys::KEY) => {
+            let text = "\"key\" needs to know which; add key = \"tenant\", \"correlation\" or \"ordering-key\"";
+            reader.fault(&keys::ORDER, text);
+            Order::None
+        }
+        (_, Some(_)) if order != Some("key") => {
+            let text =
+                "says what events follow each other by; add order = \"key\", or leave it out";
+            reader.fault(&keys::KEY, text);
+            Order::None
+        }
+        (_, _) => Order::None,
     }
 }
 

@@ -107,7 +107,7 @@ impl Console {
                 true
             }
             // With one process there is nothing to tell.
-            Sight::RelayLeads(_) => false,
+            Sight::RelayLeads(_) | Sight::InCharge { .. } => false,
             Sight::SetAside { .. }
             | Sight::StreamRegressed { .. }
             | Sight::Done { .. }

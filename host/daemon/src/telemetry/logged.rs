@@ -44,6 +44,13 @@ impl Witness for Logged {
             }
             Sight::RelayLeads(true) => tracing::info!("this relay is in charge of the outbox"),
             Sight::RelayLeads(false) => tracing::info!("another relay is in charge of the outbox"),
+            Sight::InCharge { component, here } => {
+                if *here {
+                    tracing::debug!(%component, "consumed here, in order");
+                } else {
+                    tracing::debug!(%component, "no longer consumed here");
+                }
+            }
             Sight::Done { attempt, emitted } => done(attempt, *emitted),
             Sight::Duplicate {
                 component,

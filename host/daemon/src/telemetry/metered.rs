@@ -126,6 +126,11 @@ impl Witness for Metered {
             Sight::RelayBlocked { .. } => self.relay.blocked.increment(1),
             Sight::StreamRegressed { .. } => self.relay.regressions.increment(1),
             Sight::RelayLeads(leads) => self.relay.leads.set(f64::from(u8::from(*leads))),
+            Sight::InCharge { component, here } => {
+                let here = f64::from(u8::from(*here));
+                let labels = [component.as_str()];
+                self.metrics.gauge(&names::IN_CHARGE, &labels).set(here);
+            }
             Sight::Done { attempt, emitted } => {
                 let meters = self.of(attempt.component);
                 meters.done.increment(1);

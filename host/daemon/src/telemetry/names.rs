@@ -87,6 +87,8 @@ metrics! {
         "Messages on the stream that the component has not been given yet.";
     IN_FLIGHT = Kind::Gauge, "qx_component_in_flight", "messages", ["component"],
         "Messages given to the component and not settled yet.";
+    IN_CHARGE = Kind::Gauge, "qx_component_in_charge", "", ["component"],
+        "Of a component with `order = \"key\"`: 1 while this process consumes it, alone among all hosts, else 0.";
     HELD = Kind::Gauge, "qx_component_held", "", ["component"],
         "1 while the component waits for something that does not answer, else 0.";
     HOLDS = Kind::Counter, "qx_component_holds_total", "times", ["component"],

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qx_events::attempts::{ALONE_FROM, admit};
-use qx_events::ports::Delivery;
+use qx_events::ports::{Delivery, Fence, Receipt};
 use qx_events::{
     Admission, Care, Component, DeadLetter, DeadReason, DeadReasonKind, Envelope, EventName,
     ExportIndex, Known, Malformed, Record, Resolution, Routes,
@@ -25,12 +25,30 @@ const UNSERVED_PAUSE: Duration = Duration::from_secs(1);
 const UNBURIED_PAUSE: Duration = Duration::from_mins(1);
 
 /// What is told to the stream in the end.
-enum Reply {
+pub(super) enum Reply {
     Ack,
     Nak(Duration),
     Term(&'static str),
     /// Nothing: the acknowledgement wait brings it back.
     Silence,
+    /// Nothing: another host has taken over.
+    Fenced,
+}
+
+impl Reply {
+    /// Tells the stream. If it is not taken, the message comes again, and the inbox or
+    /// the dead letter knows it.
+    pub(super) async fn send(self, receipt: &dyn Receipt) {
+        let sent = match self {
+            Self::Ack => receipt.ack().await,
+            Self::Nak(after) => receipt.nak(after).await,
+            Self::Term(reason) => receipt.term(reason).await,
+            Self::Silence | Self::Fenced => Ok(()),
+        };
+        if let Err(fault) = sent {
+            tracing::debug!(error = fault.chain(), "settling was not taken");
+        }
+    }
 }
 
 /// What a message asks for, decided without an effect.
@@ -49,6 +67,18 @@ enum Plan {
         /// Calls that were made of it, whether they ended or not.
         calls: u32,
     },
+}
+
+/// What a delivery is worked on with.
+pub(super) struct Given<'a> {
+    /// What the ledger knows of it.
+    pub(super) known: Option<Known>,
+    /// How often it was delivered.
+    pub(super) delivered: u32,
+    /// Whether somebody may have died of it a moment ago.
+    pub(super) care: Care,
+    /// What must still be held when something is written.
+    pub(super) fence: Option<&'a Fence>,
 }
 
 /// What is known of a delivery when its plan is made.
@@ -71,30 +101,34 @@ impl Consumer {
             permit,
         } = taken;
         let receipt = &*delivery.receipt;
-        let work = self.work(&delivery, envelope, known);
-        let reply = with_heartbeat(&[receipt], self.heartbeat(), work).await;
-        let sent = match reply {
-            Reply::Ack => receipt.ack().await,
-            Reply::Nak(after) => receipt.nak(after).await,
-            Reply::Term(reason) => receipt.term(reason).await,
-            Reply::Silence => Ok(()),
+        let given = Given {
+            known,
+            delivered: delivery.delivered,
+            care: self.care(),
+            fence: None,
         };
-        if let Err(fault) = sent {
-            // It comes again, and the inbox or the dead letter knows it.
-            tracing::debug!(error = fault.chain(), "settling was not taken");
-        }
+        let work = self.work(&delivery, envelope, given);
+        let reply = with_heartbeat(&[receipt], self.heartbeat(), work).await;
+        reply.send(receipt).await;
         drop(permit);
     }
 
-    async fn work(
+    /// What becomes of a delivery.
+    pub(super) async fn work(
         &self,
         delivery: &Delivery,
         envelope: Result<Arc<Envelope>, Malformed>,
-        known: Option<Known>,
+        given: Given<'_>,
     ) -> Reply {
+        let Given {
+            known,
+            delivered,
+            care,
+            fence,
+        } = given;
         let envelope = match envelope {
             Ok(envelope) => envelope,
-            Err(malformed) => return self.park_malformed(delivery, &malformed).await,
+            Err(malformed) => return self.park_malformed(delivery, &malformed, fence).await,
         };
         let record = match known {
             Some(Known::Handled) => {
@@ -109,15 +143,16 @@ impl Consumer {
             None => None,
         };
         let arrival = Arrival {
-            delivered: delivery.delivered,
+            delivered,
             record,
-            care: self.care(),
+            care,
         };
         loop {
             let routes = self.dispatcher.mediator().routes();
             let component = routes.get(self.name());
             match plan(&routes, component, &envelope, arrival) {
-                Plan::Run(task) => {
+                Plan::Run(mut task) => {
+                    task.fence = fence.cloned();
                     if let Ok(conclusion) = self.dispatcher.attempt(&task).await {
                         return self.reply(delivery, &task, conclusion).await;
                     }
@@ -129,7 +164,7 @@ impl Consumer {
                 Plan::Dead => return Reply::Term("dead letter"),
                 Plan::Park { reason, calls } => {
                     let letter = self.letter(delivery, Some(&envelope), reason, calls);
-                    return self.bury(letter).await;
+                    return self.bury(letter, fence).await;
                 }
             }
         }
@@ -156,7 +191,7 @@ impl Consumer {
             Conclusion::Dead(reason) => {
                 let message = (delivery.subject.as_str(), &delivery.headers, &delivery.body);
                 let letter = letter_of(task, reason, message, self.dispatcher.services());
-                let reply = self.bury(letter).await;
+                let reply = self.bury(letter, task.fence.as_ref()).await;
                 if let Reply::Nak(after) = reply {
                     // The call has ended, and is made again as the same attempt.
                     let attempts = task.attempt.saturating_sub(1);
@@ -164,24 +199,31 @@ impl Consumer {
                 }
                 reply
             }
-            Conclusion::Fenced | Conclusion::Stopped => Reply::Silence,
+            Conclusion::Fenced => Reply::Fenced,
+            Conclusion::Stopped => Reply::Silence,
         }
     }
 
-    async fn park_malformed(&self, delivery: &Delivery, malformed: &Malformed) -> Reply {
+    async fn park_malformed(
+        &self,
+        delivery: &Delivery,
+        malformed: &Malformed,
+        fence: Option<&Fence>,
+    ) -> Reply {
         let reason = DeadReason {
             kind: DeadReasonKind::Malformed,
             text: malformed.to_string(),
         };
         let letter = self.letter(delivery, None, reason, 0);
-        self.bury(letter).await
+        self.bury(letter, fence).await
     }
 
-    async fn bury(&self, letter: DeadLetter) -> Reply {
-        match self.dispatcher.bury(&letter, None).await {
+    async fn bury(&self, letter: DeadLetter, fence: Option<&Fence>) -> Reply {
+        match self.dispatcher.bury(&letter, fence).await {
             Burial::Written => {}
             Burial::Refused => return Reply::Nak(UNBURIED_PAUSE),
-            Burial::Fenced | Burial::Stopped => return Reply::Silence,
+            Burial::Fenced => return Reply::Fenced,
+            Burial::Stopped => return Reply::Silence,
         }
         // CRASH WINDOW consumer-2: dead letter written, message not yet terminated. It
         // comes again, fails again, and brings the same letter up to date.

@@ -70,7 +70,7 @@ pub(super) struct Back<T> {
 /// The messages in hand. `T` stands for a message, and is cheap to clone.
 #[derive(Debug)]
 pub(super) struct Lanes<T> {
-    lanes: BTreeMap<Lane, BTreeMap<u64, Place<T>>>,
+    by_lane: BTreeMap<Lane, BTreeMap<u64, Place<T>>>,
     lane_of: BTreeMap<u64, Lane>,
     /// Positions that may run now: the lowest of their lanes, and waiting.
     ready: BTreeSet<u64>,
@@ -85,7 +85,7 @@ pub(super) struct Lanes<T> {
 impl<T: Clone> Lanes<T> {
     pub(super) fn new() -> Self {
         Self {
-            lanes: BTreeMap::new(),
+            by_lane: BTreeMap::new(),
             lane_of: BTreeMap::new(),
             ready: BTreeSet::new(),
             due: BTreeSet::new(),
@@ -120,7 +120,7 @@ impl<T: Clone> Lanes<T> {
             None => Lane::Own(position),
         });
         let lane = lane.clone();
-        let places = self.lanes.entry(lane.clone()).or_default();
+        let places = self.by_lane.entry(lane.clone()).or_default();
         let before = places.insert(position, Place::Waiting(item));
         if !matches!(
             before,
@@ -156,7 +156,7 @@ impl<T: Clone> Lanes<T> {
             return;
         };
         self.ready.remove(&position);
-        if let Some(places) = self.lanes.get_mut(&lane) {
+        if let Some(places) = self.by_lane.get_mut(&lane) {
             match places.remove(&position) {
                 Some(Place::Paused(_, until)) => {
                     self.due.remove(&(until, position));
@@ -166,7 +166,7 @@ impl<T: Clone> Lanes<T> {
                 Some(Place::Away(_)) | None => {}
             }
             if places.is_empty() {
-                self.lanes.remove(&lane);
+                self.by_lane.remove(&lane);
             }
         }
         self.settle(&lane);
@@ -209,7 +209,7 @@ impl<T: Clone> Lanes<T> {
 
     /// Whether something that was handed back should have come again by then.
     pub(super) fn is_missing(&self, then: Instant) -> bool {
-        let places = self.lanes.values().flat_map(BTreeMap::values);
+        let places = self.by_lane.values().flat_map(BTreeMap::values);
         places
             .into_iter()
             .any(|place| matches!(place, Place::Away(due) if *due < then))
@@ -217,7 +217,7 @@ impl<T: Clone> Lanes<T> {
 
     /// Everything that is here: it is kept ours.
     pub(super) fn items(&self) -> impl Iterator<Item = &T> {
-        let places = self.lanes.values().flat_map(BTreeMap::values);
+        let places = self.by_lane.values().flat_map(BTreeMap::values);
         places.filter_map(|place| match place {
             Place::Waiting(item) | Place::Running(item, _) | Place::Paused(item, _) => Some(item),
             Place::Away(_) => None,
@@ -228,7 +228,7 @@ impl<T: Clone> Lanes<T> {
     /// first few. Their positions stay known, so nothing overtakes them.
     pub(super) fn relieve(&mut self, now: Instant) -> Vec<Back<T>> {
         let mut backs = Vec::new();
-        for places in self.lanes.values_mut() {
+        for places in self.by_lane.values_mut() {
             let Some(pause) = places.values().next().and_then(|head| stands(head, now)) else {
                 continue;
             };
@@ -248,7 +248,7 @@ impl<T: Clone> Lanes<T> {
 
     /// Sets right what of a lane may run: its lowest, if it waits.
     fn settle(&mut self, lane: &Lane) {
-        let Some(places) = self.lanes.get(lane) else {
+        let Some(places) = self.by_lane.get(lane) else {
             return;
         };
         let mut places = places.iter();
@@ -262,12 +262,14 @@ impl<T: Clone> Lanes<T> {
     }
 
     fn place(&self, position: u64) -> Option<&Place<T>> {
-        self.lanes.get(self.lane_of.get(&position)?)?.get(&position)
+        self.by_lane
+            .get(self.lane_of.get(&position)?)?
+            .get(&position)
     }
 
     fn place_mut(&mut self, position: u64) -> Option<&mut Place<T>> {
         let lane = self.lane_of.get(&position)?;
-        self.lanes.get_mut(lane)?.get_mut(&position)
+        self.by_lane.get_mut(lane)?.get_mut(&position)
     }
 }
 

@@ -47,6 +47,14 @@ pub(crate) fn placed(id: u128) -> Envelope {
     event("order.placed", id)
 }
 
+/// The same, of that key.
+pub(crate) fn keyed(id: u128, key: u128) -> Envelope {
+    Envelope {
+        correlation_id: Some(Uuid::from_u128(key)),
+        ..placed(id)
+    }
+}
+
 fn plain(act: impl Fn(&Invocation) -> Outcome + Send + Sync + 'static) -> Act {
     Arc::new(move |invocation| std::future::ready(act(&invocation)).boxed())
 }

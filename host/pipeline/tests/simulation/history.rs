@@ -64,6 +64,9 @@ pub(crate) enum Effect {
     Subscribed {
         component: String,
     },
+    Resumed {
+        component: String,
+    },
     Delivered {
         component: String,
         message: u64,

@@ -8,11 +8,13 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use qx_events::ports::{Clock, Subscription};
 use qx_events::{
-    Binding, Component, ComponentName, ExportIndex, Inbox, Pattern, RetryPolicy, Settings, Versions,
+    Binding, Component, ComponentName, ExportIndex, Inbox, KeyField, Pattern, RetryPolicy, Settings,
+    Versions,
 };
 use qx_pipeline::trace::PassThrough;
 use qx_pipeline::{
-    Consumer, ConsumerConfig, Dispatcher, Mediator, Relay, RelayConfig, Replay, Services, Settler,
+    Consumer, ConsumerConfig, Dispatcher, Mediator, Ordered, Relay, RelayConfig, Replay, Services,
+    Settler,
 };
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -32,6 +34,8 @@ use crate::world::World;
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(30);
 /// The term of every lease here.
 pub(crate) const TERM: Duration = Duration::from_secs(9);
+/// Messages that a consumer in order keeps in hand.
+pub(crate) const IN_HAND_MAX: usize = 24;
 /// Attempts of every event here.
 pub(crate) const ATTEMPTS_MAX: u32 = 3;
 
@@ -45,6 +49,8 @@ pub(crate) struct Spec {
     pub(crate) inbox: Inbox,
     pub(crate) act: Act,
     pub(crate) load: Arc<Load>,
+    /// Whether events of one correlation follow each other.
+    pub(crate) in_order: bool,
 }
 
 /// A component that takes every version of an event.
@@ -57,6 +63,7 @@ pub(crate) fn component(name: &'static str, takes: &'static str, act: Act) -> Sp
         inbox: Inbox::Every,
         act,
         load: Arc::default(),
+        in_order: false,
     }
 }
 
@@ -74,6 +81,14 @@ impl Spec {
 
     pub(crate) fn inbox(self, inbox: Inbox) -> Self {
         Self { inbox, ..self }
+    }
+
+    /// Events of one correlation follow each other.
+    pub(crate) fn in_order(self) -> Self {
+        Self {
+            in_order: true,
+            ..self
+        }
     }
 
     pub(crate) fn concurrency(self, concurrency: usize) -> Self {
@@ -242,10 +257,11 @@ impl Host {
                 component: ComponentName::parse(spec.name).unwrap(),
                 patterns: patterns.collect(),
                 ack_wait: ACK_WAIT,
-                in_flight_max: 64,
+                in_flight_max: if spec.in_order { 256 } else { 64 },
                 start: qx_events::StartFrom::Beginning,
             },
             concurrency: spec.concurrency,
+            ordered: self.ordered(spec),
         };
         let consumer = Consumer::new(
             config,
@@ -256,6 +272,29 @@ impl Host {
         let stop = self.stop.child_token();
         self.consumers.insert(spec.name.to_owned(), stop.clone());
         self.loops.spawn(consumer.run(stop));
+    }
+
+    fn ordered(&self, spec: &Spec) -> Option<Ordered> {
+        spec.in_order.then(|| Ordered {
+            key: KeyField::Correlation,
+            holder: self.name.clone(),
+            term: TERM,
+            in_hand_max: IN_HAND_MAX,
+        })
+    }
+
+    /// Stops it without its knowledge: nothing it asks for goes on.
+    pub(crate) fn freeze(&self) {
+        let host = self.name.clone();
+        self.history.push(Effect::Note(format!("{host} is frozen")));
+        self.life.freeze();
+    }
+
+    /// Lets it go on where it was.
+    pub(crate) fn thaw(&self) {
+        let host = self.name.clone();
+        self.history.push(Effect::Note(format!("{host} is thawed")));
+        self.life.thaw();
     }
 
     /// Stops one component's consumer, as when its file is gone.

@@ -30,6 +30,10 @@ mod mix;
 #[cfg(test)]
 mod models;
 #[cfg(test)]
+mod order_mix;
+#[cfg(test)]
+mod ordered;
+#[cfg(test)]
 mod outbox_order;
 #[cfg(test)]
 mod poison;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use qx_events::Fault;
+use tokio::sync::Notify;
 
 /// Dice. Without a seed they never fall.
 pub(crate) struct Mischief {
@@ -56,17 +57,42 @@ impl Mischief {
 /// The life of a process. Everything it asks of the outside goes through here,
 /// so that the dead have no effect.
 #[derive(Clone, Default)]
-pub(crate) struct Life(Arc<AtomicBool>);
+pub(crate) struct Life(Arc<Pulse>);
+
+#[derive(Default)]
+struct Pulse {
+    is_over: AtomicBool,
+    is_frozen: AtomicBool,
+    thawed: Notify,
+}
 
 impl Life {
     pub(crate) fn end(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.is_over.store(true, Ordering::SeqCst);
+    }
+
+    /// Nothing it asks for goes on from here, until it is thawed: then everything.
+    pub(crate) fn freeze(&self) {
+        self.0.is_frozen.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.0.is_frozen.store(false, Ordering::SeqCst);
+        self.0.thawed.notify_waiters();
     }
 
     /// Returns to the living only.
     pub(crate) async fn check(&self) {
-        if self.0.load(Ordering::SeqCst) {
-            std::future::pending::<()>().await;
+        loop {
+            let mut thawed = std::pin::pin!(self.0.thawed.notified());
+            thawed.as_mut().enable();
+            if self.0.is_over.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
+            if !self.0.is_frozen.load(Ordering::SeqCst) {
+                return;
+            }
+            thawed.await;
         }
     }
 }

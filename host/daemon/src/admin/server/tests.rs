@@ -36,6 +36,8 @@ fn stars() -> HandlerView {
         state: "degraded".to_owned(),
         events: vec!["github.star.*".to_owned()],
         versions: vec!["1,2".to_owned()],
+        order: None,
+        consumed_by: None,
         reason: Some("no export takes an event".to_owned()),
         since: "2026-03-01T10:00:00Z".to_owned(),
     }

@@ -12,8 +12,11 @@ macro_rules! keys {
 }
 
 keys! {
-    ORDER = Key::new("", "order", Kind::Word(&["none"]))
-        .doc("Only `none` so far: events are handled as they come.");
+    ORDER = Key::new("", "order", Kind::Word(&["none", "key"]))
+        .doc("`key`: events of one `key` are handled one after the other, in the order of the \
+            outbox, and those of different keys side by side. Not set: as they come.");
+    KEY = Key::new("", "key", Kind::Word(&["tenant", "correlation", "ordering-key"]))
+        .doc("With `order = \"key\"`: what is an event's key. An event without one follows nobody.");
     INBOX = Key::new("", "inbox", Kind::Word(&["every", "effects"]))
         .doc("`every` handled event leaves a mark, which is the default: each is handled once. `effects`: only one that wrote state or emitted; the others need no commit, and may be called again after a crash.");
     CONCURRENCY = bounds::concurrency("")

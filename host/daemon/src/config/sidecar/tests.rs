@@ -32,7 +32,8 @@ fn a_component_without_a_file_gets_the_defaults() {
 #[test]
 fn every_key_reaches_its_setting() {
     let text = r#"
-order = "none"
+order = "key"
+key = "correlation"
 inbox = "effects"
 concurrency = 3
 start = "now"
@@ -72,7 +73,7 @@ currency = "EUR"
             value_bytes: 9 << 10,
         },
         concurrency: 3,
-        order: qx_events::Order::None,
+        order: Order::Key(KeyField::Correlation),
         inbox: Inbox::Effects,
         start: qx_events::StartFrom::Now,
         config: BTreeMap::from([("currency".to_owned(), "EUR".to_owned())]),
@@ -110,7 +111,19 @@ fn routes_are_read_in_both_notations() {
 const FAULTS: &[(&str, &str)] = &[
     (
         "order = \"key\"",
-        "1:9: order: \"key\" comes with a later version; write \"none\"",
+        "1:9: order: \"key\" needs to know which; add key = \"tenant\", \"correlation\"",
+    ),
+    (
+        "key = \"tenant\"",
+        "1:7: key: says what events follow each other by; add order = \"key\"",
+    ),
+    (
+        "order = \"none\"\nkey = \"tenant\"",
+        "2:7: key: says what events follow each other by",
+    ),
+    (
+        "order = \"key\"\nkey = \"tenat\"",
+        "2:7: key: `tenat` is unknown; did you mean \"tenant\"?",
     ),
     (
         "order = \"nnoe\"",

@@ -72,16 +72,19 @@ fn ends<'a>(sight: &Sight<'a>) -> (&'a str, &'a str) {
             event_name,
             ..
         } => (event_name, component.as_str()),
-        Sight::Held { component, .. } | Sight::Resumed { component } => {
-            ("stream", component.as_str())
-        }
+        Sight::Held { component, .. }
+        | Sight::Resumed { component }
+        | Sight::InCharge { component, .. } => ("stream", component.as_str()),
     }
 }
 
 fn tone(sight: &Sight<'_>) -> Tone {
     match sight {
         Sight::Done { .. } | Sight::Resumed { .. } => Tone::Good,
-        Sight::Published { .. } | Sight::RelayLeads(_) | Sight::Duplicate { .. } => Tone::Quiet,
+        Sight::Published { .. }
+        | Sight::RelayLeads(_)
+        | Sight::InCharge { .. }
+        | Sight::Duplicate { .. } => Tone::Quiet,
         Sight::RelayBlocked { .. } | Sight::Redelivered { .. } | Sight::Held { .. } => {
             Tone::Careful
         }
@@ -103,6 +106,8 @@ fn text(sight: &Sight<'_>) -> String {
         }
         Sight::RelayLeads(true) => "this relay is in charge".to_owned(),
         Sight::RelayLeads(false) => "another relay is in charge".to_owned(),
+        Sight::InCharge { here: true, .. } => "consumed here, in order".to_owned(),
+        Sight::InCharge { here: false, .. } => "no longer consumed here".to_owned(),
         Sight::Done { attempt, emitted } => done(attempt.took, attempt.number, *emitted),
         Sight::Duplicate { .. } => "handled before".to_owned(),
         Sight::Redelivered {

@@ -8,20 +8,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use qx_events::ports::{
-    Delivery, Lag, Published, Publisher, Source, StoredAt, Stream, StreamState, Subscription,
+    Lag, Published, Publisher, Source, StoredAt, Stream, StreamState, Subscription,
 };
-use qx_events::wire::{Outgoing, subject};
+use qx_events::wire::Outgoing;
 use qx_events::{ComponentName, EventName, Fault};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
 use uuid::Uuid;
 
 use super::durable::Durable;
 use super::receipt::ModelReceipt;
+use super::source::ModelSource;
 use crate::history::{Effect, History};
-use crate::mischief::{Door, Life, Mischief, Weather};
+use crate::mischief::{Door, Life, Mischief};
 
-const PREFIX: &str = "svc";
+pub(super) const PREFIX: &str = "svc";
 
 #[derive(Default)]
 pub(crate) struct Books {
@@ -40,7 +42,7 @@ pub(crate) struct Books {
     pub(crate) epoch: u32,
     /// How often messages were lost. A delivery from before settles nothing: its
     /// position may be another message's.
-    falls: u32,
+    pub(super) falls: u32,
     /// How often the stream was made anew.
     made: i64,
     /// Connections that were lost so far.
@@ -67,7 +69,7 @@ pub(crate) struct Broker {
     pub(crate) door: Door,
     pub(super) history: History,
     books: Arc<Mutex<Books>>,
-    arrived: Arc<Notify>,
+    pub(super) arrived: Arc<Notify>,
 }
 
 impl Broker {
@@ -312,6 +314,32 @@ impl Stream for Broker {
             broker,
             component,
             epoch,
+            made: None,
+        }))
+    }
+
+    async fn resume(&self, subscription: &Subscription) -> Result<Box<dyn Source>, Fault> {
+        self.door.enter("resume").await?;
+        let component = subscription.component.clone();
+        let (epoch, made) = {
+            let mut books = self.books();
+            let new = || Durable::new(subscription);
+            let durable = books.durables.entry(component.clone()).or_insert_with(new);
+            durable.patterns.clone_from(&subscription.patterns);
+            durable.make_anew();
+            (books.epoch, books.durables[&component].made)
+        };
+        self.history.push(Effect::Resumed {
+            component: component.to_string(),
+        });
+        self.arrived.notify_waiters();
+        self.door.leave("resume").await?;
+        let broker = self.clone();
+        Ok(Box::new(ModelSource {
+            broker,
+            component,
+            epoch,
+            made: Some(made),
         }))
     }
 
@@ -326,111 +354,6 @@ impl Stream for Broker {
 
     async fn check(&self) -> Result<(), Fault> {
         self.door.enter("check").await
-    }
-}
-
-struct ModelSource {
-    broker: Broker,
-    component: ComponentName,
-    epoch: u32,
-}
-
-impl ModelSource {
-    /// Hands out what is due, and says when something is due next.
-    fn take(&self, max: usize) -> Result<(Vec<Delivery>, Option<Instant>), Fault> {
-        let mut books = self.broker.books();
-        if self.epoch != books.epoch {
-            return Err(Fault::transient("fetch", "the consumer is gone"));
-        }
-        if self.broker.door.weather() == Weather::Down {
-            return Err(Fault::transient("fetch", "nobody there"));
-        }
-        let now = Instant::now();
-        let falls = books.falls;
-        let Books {
-            messages, durables, ..
-        } = &mut *books;
-        let Some(durable) = durables.get_mut(&self.component) else {
-            return Err(Fault::transient("fetch", "the consumer is gone"));
-        };
-        let name_at = |message: u64| {
-            let index = usize::try_from(message - 1).ok()?;
-            messages
-                .get(index)
-                .map(|message| message.event_name.clone())
-        };
-        self.misbehave(durable, now);
-        durable.look(now, name_at);
-        let taken = durable.take(now, max);
-        let next = durable.next_due();
-        for (message, _) in &taken {
-            let mischief = &self.broker.door.mischief;
-            if mischief.strikes() {
-                let soon = Duration::from_millis(u64::from(mischief.below(2_000)));
-                durable.double(*message, now + soon);
-            }
-        }
-        let deliver = |(message, count): (u64, u32)| {
-            let stored = messages.get(usize::try_from(message - 1).unwrap()).unwrap();
-            self.deliver(stored, message, count, falls)
-        };
-        Ok((taken.into_iter().map(deliver).collect(), next))
-    }
-
-    fn misbehave(&self, durable: &mut Durable, now: Instant) {
-        let mischief = &self.broker.door.mischief;
-        if mischief.strikes() && mischief.strikes() {
-            durable.forget_counts();
-        }
-        if mischief.strikes() {
-            durable.forget_one(mischief.below(1_000), now);
-        }
-    }
-
-    fn deliver(&self, stored: &Outgoing, message: u64, delivered: u32, falls: u32) -> Delivery {
-        let component = self.component.to_string();
-        let effect = Effect::Delivered {
-            component,
-            message,
-            delivered,
-        };
-        self.broker.history.push(effect);
-        Delivery {
-            subject: subject(PREFIX, stored.event_name.as_str()),
-            headers: stored.headers.clone(),
-            body: stored.body.clone(),
-            delivered,
-            stream_seq: message,
-            receipt: Box::new(ModelReceipt {
-                broker: self.broker.clone(),
-                component: self.component.clone(),
-                message,
-                falls,
-            }),
-        }
-    }
-}
-
-#[async_trait]
-impl Source for ModelSource {
-    async fn fetch(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, Fault> {
-        self.broker.door.enter("fetch").await?;
-        let end = Instant::now() + wait;
-        loop {
-            let mut arrived = std::pin::pin!(self.broker.arrived.notified());
-            arrived.as_mut().enable();
-            self.broker.door.life.check().await;
-            let (deliveries, next) = self.take(max)?;
-            let now = Instant::now();
-            if !deliveries.is_empty() || now >= end {
-                return Ok(deliveries);
-            }
-            // What is due already is held back by `in_flight_max`: wait for a settlement.
-            let until = next
-                .filter(|due| *due > now)
-                .map_or(end, |due| due.min(end));
-            drop(tokio::time::timeout_at(until, arrived).await);
-        }
     }
 }
 

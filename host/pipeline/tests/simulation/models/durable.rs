@@ -18,6 +18,10 @@ pub(crate) struct Durable {
     waiting: BTreeMap<u64, Instant>,
     counts: BTreeMap<u64, u32>,
     done: BTreeSet<u64>,
+    /// Handed over since it was made, redeliveries included.
+    handed_over: u64,
+    /// How often it was made anew.
+    pub(crate) made: u32,
     /// The most that were ever in hand.
     pub(crate) in_hand_most: usize,
 }
@@ -33,6 +37,8 @@ impl Durable {
             waiting: BTreeMap::new(),
             counts: BTreeMap::new(),
             done: BTreeSet::new(),
+            handed_over: 0,
+            made: 0,
             in_hand_most: 0,
         }
     }
@@ -47,8 +53,21 @@ impl Durable {
         }
     }
 
-    /// Hands out up to `max`, each with its count.
-    pub(crate) fn take(&mut self, now: Instant, max: usize) -> Vec<(u64, u32)> {
+    /// It is made anew from where it stood: what is behind that is settled, and
+    /// everything else comes again, settled or not.
+    pub(crate) fn make_anew(&mut self) {
+        let open = self.in_hand.keys().chain(self.waiting.keys()).min();
+        self.next = open.copied().unwrap_or(self.next);
+        self.in_hand.clear();
+        self.waiting.clear();
+        self.counts.clear();
+        self.done.retain(|message| *message < self.next);
+        self.handed_over = 0;
+        self.made += 1;
+    }
+
+    /// Hands out up to `max`, each with its count, and the number of the handing-over.
+    pub(crate) fn take(&mut self, now: Instant, max: usize) -> Vec<(u64, u32, u64)> {
         let expired: Vec<u64> = keys_until(&self.in_hand, now);
         for message in expired {
             self.in_hand.remove(&message);
@@ -64,7 +83,8 @@ impl Durable {
             self.in_hand.insert(message, now + self.ack_wait);
             let count = self.counts.entry(message).or_default();
             *count += 1;
-            (message, *count)
+            self.handed_over += 1;
+            (message, *count, self.handed_over)
         };
         let taken = due.into_iter().map(hand_out).collect();
         self.in_hand_most = self.in_hand_most.max(self.in_hand.len());

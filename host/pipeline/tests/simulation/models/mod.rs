@@ -9,4 +9,5 @@ pub(crate) mod ledger;
 pub(crate) mod letters;
 pub(crate) mod outbox;
 pub(crate) mod receipt;
+pub(crate) mod source;
 pub(crate) mod witness;

@@ -38,6 +38,7 @@ impl Witness for Scribe {
             } => {
                 format!("{component} buried: {}", reason.kind.as_str())
             }
+            Sight::InCharge { component, here } => format!("{component} in charge: {here}"),
             Sight::Held { component, .. } => format!("{component} held"),
             Sight::Resumed { component } => format!("{component} resumed"),
         };
