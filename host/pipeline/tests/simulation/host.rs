@@ -8,8 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use qx_events::ports::{Clock, Subscription};
 use qx_events::{
-    Binding, Component, ComponentName, ExportIndex, Inbox, KeyField, Pattern, RetryPolicy, Settings,
-    Versions,
+    Binding, Component, ComponentName, ExportIndex, Inbox, KeyField, Pattern, RetryPolicy,
+    Settings, Versions,
 };
 use qx_pipeline::trace::PassThrough;
 use qx_pipeline::{
