@@ -21,8 +21,8 @@ const MUTANTS: [Mutant; 9] = [
     Mutant {
         name: "acknowledged before the commit",
         file: "host/pipeline/src/consumer/deliver.rs",
-        from: "        let work = self.work(&delivery, envelope, known);\n",
-        to: "        drop(receipt.ack().await);\n        let work = self.work(&delivery, envelope, known);\n",
+        from: "        let work = self.work(&delivery, envelope, given);\n",
+        to: "        drop(receipt.ack().await);\n        let work = self.work(&delivery, envelope, given);\n",
         killer: killer(
             PIPELINE,
             "what_a_handler_did_is_committed_and_only_then_acknowledged",
