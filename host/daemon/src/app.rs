@@ -2,6 +2,7 @@
 
 mod housekeeping;
 mod observe;
+mod pausing;
 mod roles;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::supervise::{Drained, Supervisor, Task};
 use crate::telemetry::{LimitsHit, Sampled, Sampler};
 use housekeeping::Housekeeping;
 pub use observe::Observer;
+use pausing::Pausing;
 pub use roles::Roles;
 
 /// What a host is told apart from its configuration.
@@ -156,7 +158,8 @@ impl App {
     /// Starts what this process is there for.
     pub async fn start(mut self) -> Result<Running, StartError> {
         let observer = Observer::new(&self);
-        self.start_admin(&observer).await?;
+        let pausing = self.start_pausing().await;
+        self.start_admin(&observer, pausing).await?;
         if self.roles.calls_handlers() {
             self.start_components();
         }
@@ -175,8 +178,21 @@ impl App {
         })
     }
 
+    /// What operators have paused is known before the first message is taken.
+    async fn start_pausing(&self) -> Pausing {
+        let (dispatcher, catalog) = (Arc::clone(&self.dispatcher), Arc::clone(&self.catalog));
+        let pausing = Pausing::new(self.store.pauses(), dispatcher, catalog);
+        if let Err(fault) = pausing.look().await {
+            tracing::warn!(error = fault.chain(), "pauses cannot be read for now");
+        }
+        let (follows, stop) = (pausing.clone(), self.supervisor.stop());
+        self.supervisor
+            .spawn(Task::Pauses, move || follows.clone().run(stop.clone()));
+        pausing
+    }
+
     /// Health and figures, as soon as there is something to tell.
-    async fn start_admin(&self, observer: &Observer) -> Result<(), StartError> {
+    async fn start_admin(&self, observer: &Observer, pausing: Pausing) -> Result<(), StartError> {
         let insight = Arc::new(observer.clone());
         if let Some(metrics) = &self.metrics {
             let (metrics, sampled) = (metrics.clone(), Arc::clone(&insight));
@@ -189,7 +205,8 @@ impl App {
         if let Some(listen) = self.config.admin.listen {
             let admin = Admin::bind(listen, insight, self.metrics.clone())
                 .await
-                .map_err(StartError::Admin)?;
+                .map_err(StartError::Admin)?
+                .with_control(Arc::new(pausing));
             let stop = self.supervisor.stop();
             self.supervisor.spawn_once(Task::Admin, admin.run(stop));
         }

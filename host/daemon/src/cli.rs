@@ -62,6 +62,12 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
             Command::Handlers(HandlersCommand::List(output)) => {
                 handlers::list(config, output.output).await
             }
+            Command::Handlers(HandlersCommand::Pause(args)) => {
+                handlers::change(config, "pause", &args).await
+            }
+            Command::Handlers(HandlersCommand::Resume(args)) => {
+                handlers::change(config, "resume", &args).await
+            }
             Command::Outbox(OutboxCommand::Status(output)) => {
                 outbox::status(config, output.output).await
             }

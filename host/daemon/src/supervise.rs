@@ -30,6 +30,8 @@ pub enum Task {
     Admin,
     /// Figures that are sampled.
     Sampler,
+    /// What operators have paused.
+    Pauses,
     /// What is past its retention is deleted.
     Housekeeping,
 }
@@ -49,6 +51,7 @@ impl Task {
             | Self::Replay
             | Self::Catalog
             | Self::Sampler
+            | Self::Pauses
             | Self::Housekeeping => OnFailure::Restart,
             // Nothing can be committed without the group commit, whose queue cannot be
             // made anew; and blind is worse than down.

@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod attempts;
+pub mod breaker;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod dead_letter;
@@ -28,6 +29,7 @@ mod verdict;
 pub mod wire;
 
 pub use attempts::{Admission, Care, Known, Record, Start};
+pub use breaker::BreakerPolicy;
 pub use dead_letter::{
     DeadLetter, DeadReason, DeadReasonKind, EDITED_BYTES_MAX, Edited, InvalidEdit, LetterFilter,
     NameFilter,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::breaker::BreakerPolicy;
 use crate::effects::Effects;
 use crate::order::Order;
 use crate::retry::RetryPolicy;
@@ -12,6 +13,8 @@ use crate::retry::RetryPolicy;
 pub struct Settings {
     /// Attempts and pauses.
     pub retry: RetryPolicy,
+    /// When it is left alone because its calls fail.
+    pub breaker: BreakerPolicy,
     /// Budget of one call.
     pub limits: Limits,
     /// Events of this component that are worked on at once.
@@ -30,6 +33,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             retry: RetryPolicy::default(),
+            breaker: BreakerPolicy::default(),
             limits: Limits::default(),
             concurrency: 16,
             order: Order::None,

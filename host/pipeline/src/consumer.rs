@@ -12,6 +12,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
+use qx_events::breaker::Passage;
 use qx_events::ports::{Delivery, Receipt, Source, Stream, Subscription};
 use qx_events::{Care, ComponentName, Envelope, Fault, Known, Malformed};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -30,6 +32,10 @@ pub use ordered::{LEASE_PREFIX, Ordered};
 /// the broker a little, so not often; a request that was lost on the way is
 /// noticed after this long, so not for ever.
 const FETCH_WAIT: Duration = Duration::from_secs(10);
+
+/// Pause of what was fetched by a component that was paused meanwhile: nobody
+/// fetches it before it is resumed, so not long.
+const PAUSED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Settings of one component's consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +63,19 @@ struct Taken {
     delivery: Delivery,
     envelope: Result<Arc<Envelope>, Malformed>,
     permit: OwnedSemaphorePermit,
+}
+
+/// Gives messages back that a paused component was given a moment ago.
+async fn give_back(deliveries: &[Delivery]) {
+    let naks = deliveries
+        .iter()
+        .map(|delivery| delivery.receipt.nak(PAUSED_PAUSE));
+    for given in join_all(naks).await {
+        if let Err(fault) = given {
+            // It comes again after the acknowledgement wait.
+            tracing::debug!(error = fault.chain(), "giving back was not taken");
+        }
+    }
 }
 
 impl Consumer {
@@ -132,13 +151,26 @@ impl Consumer {
     /// One turn: permits, then messages. None is taken while no build of the
     /// component is in service: each delivery in vain would count as an attempt.
     async fn turn(&self, source: &mut Option<Box<dyn Source>>) -> Result<Vec<Taken>, Fault> {
-        self.dispatcher.mediator().in_service(self.name()).await;
-        let mut permits = self.free_permits().await;
+        let mediator = self.dispatcher.mediator();
+        mediator.in_service(self.name()).await;
+        let gates = self.dispatcher.gates();
+        let mut permits = match gates.open(self.name(), mediator).await {
+            Passage::All | Passage::None { .. } => self.free_permits().await,
+            Passage::Probe => self.only_permit().await,
+        };
+        let is_shut = || matches!(gates.passage(self.name(), mediator), Passage::None { .. });
+        if is_shut() {
+            return Ok(Vec::new()); // It was shut while a permit was waited for.
+        }
         let source = match source {
             Some(source) => source,
             None => source.insert(self.stream.subscribe(&self.config.subscription).await?),
         };
         let deliveries = source.fetch(permits.len(), FETCH_WAIT).await?;
+        if is_shut() {
+            give_back(&deliveries).await; // Paused while it waited for them.
+            return Ok(Vec::new());
+        }
         let take = |delivery: Delivery| {
             let envelope = Envelope::of_message(&delivery.body, &delivery.headers);
             let permit = permits.pop()?;
@@ -159,6 +191,14 @@ impl Consumer {
             permits.push(permit);
         }
         permits
+    }
+
+    /// One permit, once no other delivery is in hand: of a probe there is one.
+    async fn only_permit(&self) -> Vec<OwnedSemaphorePermit> {
+        let all = u32::try_from(self.config.concurrency).unwrap_or(u32::MAX);
+        let all = Arc::clone(&self.permits).acquire_many_owned(all).await;
+        let one = all.ok().and_then(|mut all| all.split(1));
+        one.into_iter().collect()
     }
 
     /// Asks the inbox once for all of them, and starts each.

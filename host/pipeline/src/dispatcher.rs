@@ -10,7 +10,7 @@ mod turns;
 use std::sync::Arc;
 use std::time::Duration;
 
-use qx_events::ports::{Clock, DeadLetters, Fence, Leases, Ledger, StateAt};
+use qx_events::ports::{Clock, DeadLetters, Fence, Leases, Ledger, Pause, StateAt};
 use qx_events::{
     Component, ComponentName, DeadLetter, DeadReason, Envelope, ExportIndex, Fault, Known,
     Resolution, Start, TraceContext,
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::backoff::Backoff;
+use crate::gates::{Gates, PausedBy};
 use crate::mediator::Mediator;
 use crate::reads::Reads;
 use crate::settler::Settler;
@@ -59,6 +60,7 @@ pub struct Services {
 pub struct Dispatcher {
     services: Services,
     calls: Quarantine,
+    gates: Gates,
     turns: Turns,
     reads: Arc<Reads>,
 }
@@ -116,6 +118,7 @@ impl Dispatcher {
     pub fn new(services: Services) -> Self {
         Self {
             calls: Quarantine::new(services.calls_max),
+            gates: Gates::default(),
             turns: Turns::default(),
             reads: Arc::new(Reads::new(Arc::clone(&services.ledger))),
             services,
@@ -125,6 +128,43 @@ impl Dispatcher {
     /// The routes in service.
     pub fn mediator(&self) -> &Mediator {
         &self.services.mediator
+    }
+
+    /// Which components may be given messages.
+    pub fn gates(&self) -> &Gates {
+        &self.gates
+    }
+
+    /// What operators have paused, as it is now.
+    pub fn set_pauses(&self, pauses: Vec<Pause>) {
+        let by = PausedBy::Operator;
+        let (new, gone) = self.gates.set_pauses(pauses);
+        for pause in &new {
+            let shut = self.gates.shut(&pause.component);
+            self.services.witness.saw(&Sight::Paused {
+                component: &pause.component,
+                by,
+                reason: shut.as_ref().map_or("", |shut| &shut.reason),
+            });
+        }
+        for component in &gone {
+            self.services
+                .witness
+                .saw(&Sight::Unpaused { component, by });
+        }
+    }
+
+    /// Gives a component messages again whose breaker is open, because a person says
+    /// so; `false`: it was not open.
+    pub fn close_breaker(&self, component: &ComponentName) -> bool {
+        let closed = self.gates.close(component);
+        if closed {
+            let by = PausedBy::Breaker;
+            self.services
+                .witness
+                .saw(&Sight::Unpaused { component, by });
+        }
+        closed
     }
 
     /// What it works with.

@@ -8,6 +8,7 @@ pub mod backoff;
 pub mod consumer;
 mod crash;
 pub mod dispatcher;
+pub mod gates;
 mod grace;
 mod heartbeat;
 pub mod mediator;
@@ -21,6 +22,7 @@ pub mod witness;
 
 pub use consumer::{Consumer, ConsumerConfig, LEASE_PREFIX, Ordered};
 pub use dispatcher::{Conclusion, Dispatched, Dispatcher, Services};
+pub use gates::{Gates, PausedBy, Shut};
 pub use mediator::Mediator;
 pub use relay::{Relay, RelayConfig};
 pub use replay::Replay;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::gates::PausedBy;
 use qx_events::ports::StreamState;
 use qx_events::{ComponentName, DeadReason, Digest, Envelope, Fault};
 
@@ -87,6 +88,22 @@ pub enum Sight<'a> {
         attempts: u32,
         /// Why.
         reason: &'a DeadReason,
+    },
+    /// A component is given no messages for now; they wait at the broker.
+    Paused {
+        /// Which.
+        component: &'a ComponentName,
+        /// By whom.
+        by: PausedBy,
+        /// Why.
+        reason: &'a str,
+    },
+    /// It is given messages again, as far as this one is concerned.
+    Unpaused {
+        /// Which.
+        component: &'a ComponentName,
+        /// Who had paused it.
+        by: PausedBy,
     },
     /// Something the component needs is not there for now; its messages wait.
     Held {

@@ -13,6 +13,8 @@ use crate::fault::Unreadable;
 pub(crate) const LAST_ERROR_CHARS_MAX: usize = 2048;
 /// Width of the column `event_name`, in characters.
 pub(crate) const EVENT_NAME_CHARS_MAX: usize = 255;
+/// Longest name and reason of a pause that are kept, in characters.
+pub(crate) const PAUSE_CHARS_MAX: usize = 500;
 /// Width of the column `subject`, in characters.
 pub(crate) const SUBJECT_CHARS_MAX: usize = 512;
 

@@ -12,6 +12,7 @@ mod leases;
 mod ledger;
 mod locks;
 mod outbox;
+mod pauses;
 
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ mod dead_letters;
 mod leases;
 mod ledger;
 mod outbox;
+mod pauses;
 
 use std::time::Duration;
 

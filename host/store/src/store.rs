@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use qx_events::ports::{DeadLetters, Leases, Ledger, Outbox};
+use qx_events::ports::{DeadLetters, Leases, Ledger, Outbox, Pauses};
 
 use crate::error::StoreError;
 use crate::postgres::Postgres;
@@ -113,6 +113,14 @@ impl Store {
 
     /// The ledger.
     pub fn ledger(&self) -> Arc<dyn Ledger> {
+        match self {
+            Self::Postgres(postgres) => Arc::new(postgres.clone()),
+            Self::Sqlite(sqlite) => Arc::new(sqlite.clone()),
+        }
+    }
+
+    /// What operators have paused.
+    pub fn pauses(&self) -> Arc<dyn Pauses> {
         match self {
             Self::Postgres(postgres) => Arc::new(postgres.clone()),
             Self::Sqlite(sqlite) => Arc::new(sqlite.clone()),

@@ -75,8 +75,22 @@ pub async fn handlers(listen: SocketAddr) -> Result<Vec<HandlerView>, ClientErro
 
 /// The body of a page of the host at this address.
 pub async fn get(listen: SocketAddr, path: &str) -> Result<Vec<u8>, ClientError> {
+    ask(listen, "GET", path, "").await
+}
+
+/// Asks the host at this address to change something; returns its words.
+pub async fn post(listen: SocketAddr, path: &str, json: &str) -> Result<Vec<u8>, ClientError> {
+    ask(listen, "POST", path, json).await
+}
+
+async fn ask(
+    listen: SocketAddr,
+    method: &str,
+    path: &str,
+    json: &str,
+) -> Result<Vec<u8>, ClientError> {
     let address = reachable(listen);
-    let answer = tokio::time::timeout(WAIT, exchange(address, path)).await;
+    let answer = tokio::time::timeout(WAIT, exchange(address, method, path, json)).await;
     let answer = match answer {
         Ok(Ok(answer)) => answer,
         Ok(Err(source)) => return Err(ClientError::NobodyThere { address, source }),
@@ -102,9 +116,21 @@ pub async fn get(listen: SocketAddr, path: &str) -> Result<Vec<u8>, ClientError>
 }
 
 /// HTTP/1.0, so that the answer ends where the connection does.
-async fn exchange(address: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
+async fn exchange(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    json: &str,
+) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: */*\r\n\r\n");
+    let about = if json.is_empty() {
+        String::new()
+    } else {
+        let length = json.len();
+        format!("Content-Type: application/json\r\nContent-Length: {length}\r\n")
+    };
+    let request =
+        format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\nAccept: */*\r\n{about}\r\n{json}");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream

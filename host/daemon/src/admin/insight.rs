@@ -21,7 +21,7 @@ pub struct HandlerView {
     /// SHA-256 of the build in service; none when nothing is.
     pub digest: Option<String>,
     /// `serving`, `broken`, or `degraded`: the file is broken and the build before
-    /// it is still in service.
+    /// it is still in service. `paused`: a build is in service and gets no messages.
     pub state: String,
     /// Patterns it takes.
     pub events: Vec<String>,

@@ -1,11 +1,13 @@
 //! Health, metrics and listings of one host over HTTP, for probes, scrapers and
-//! the command line.
+//! the command line; and pausing and resuming its components.
 //!
-//! It asks nobody who they are: it answers on the loopback by default, only to
-//! those who call it by its own address, and only reads. Never: a payload, a
-//! secret, or anything that changes the host.
+//! It asks nobody who they are: it answers on the loopback by default, and only to
+//! those who call it by its own address. What changes something is asked for with a
+//! body of JSON, which a foreign page in a browser cannot send. Never: a payload or
+//! a secret.
 
 pub mod client;
+mod control;
 mod door;
 mod insight;
 mod listener;
@@ -14,5 +16,6 @@ mod pulse;
 mod server;
 
 pub use client::ClientError;
+pub use control::{Control, Refusal, Request, Resumed};
 pub use insight::{Check, HandlerView, Insight, Readiness};
 pub use server::{Admin, AdminError};

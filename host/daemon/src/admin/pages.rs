@@ -3,22 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
 
+use super::control::{Control, Refusal, Request, Resumed};
 use super::door::{Door, guard};
 use super::insight::{Check, Insight, Readiness};
 use super::pulse::Pulse;
 use crate::telemetry::Metrics;
+use qx_events::ComponentName;
 
 /// How long a page may wait for the host: shorter than a probe's patience.
 const ANSWER_WAIT: Duration = Duration::from_secs(3);
-/// Nothing here has a body to send.
+/// Who asks for a pause, and why.
 const BODY_BYTES_MAX: usize = 4 << 10;
 /// The format of `/metrics`.
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -28,6 +30,7 @@ const CONTENTS: &str =
 /// What the pages show.
 pub(super) struct Shown {
     pub(super) insight: Arc<dyn Insight>,
+    pub(super) control: Option<Arc<dyn Control>>,
     pub(super) metrics: Option<Metrics>,
     pub(super) pulse: Arc<Pulse>,
 }
@@ -39,6 +42,8 @@ pub(super) fn router(shown: Shown, door: Door) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/api/handlers", get(handlers))
+        .route("/api/handlers/{component}/pause", post(pause))
+        .route("/api/handlers/{component}/resume", post(resume))
         .fallback(|| async { (StatusCode::NOT_FOUND, CONTENTS) })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(door, guard))
@@ -105,6 +110,74 @@ async fn handlers(State(shown): State<Arc<Shown>>) -> Response {
     }
 }
 
+/// Pauses a component. A body of JSON is asked for: a page in a browser that is not
+/// ours cannot send one here.
+async fn pause(
+    State(shown): State<Arc<Shown>>,
+    Path(component): Path<String>,
+    Json(request): Json<Request>,
+) -> Response {
+    let (control, name) = match control_of(&shown, &component) {
+        Ok(found) => found,
+        Err((status, text)) => return (status, text).into_response(),
+    };
+    let paused = control.pause(&name, &request);
+    match tokio::time::timeout(ANSWER_WAIT, paused).await {
+        Ok(paused) => answer(paused.map(|()| "paused\n")),
+        Err(_elapsed) => no_answer(),
+    }
+}
+
+/// Resumes it.
+async fn resume(
+    State(shown): State<Arc<Shown>>,
+    Path(component): Path<String>,
+    Json(_): Json<Request>,
+) -> Response {
+    let (control, name) = match control_of(&shown, &component) {
+        Ok(found) => found,
+        Err((status, text)) => return (status, text).into_response(),
+    };
+    match tokio::time::timeout(ANSWER_WAIT, control.resume(&name)).await {
+        Ok(resumed) => answer(resumed.map(|resumed| match resumed {
+            Resumed::Now => "resumed\n",
+            Resumed::Already => "not paused\n",
+        })),
+        Err(_elapsed) => no_answer(),
+    }
+}
+
+fn control_of(
+    shown: &Shown,
+    component: &str,
+) -> Result<(Arc<dyn Control>, ComponentName), (StatusCode, String)> {
+    let Some(control) = &shown.control else {
+        return Err((StatusCode::NOT_FOUND, CONTENTS.to_owned()));
+    };
+    match ComponentName::parse(component) {
+        Ok(name) => Ok((Arc::clone(control), name)),
+        Err(error) => Err((StatusCode::BAD_REQUEST, format!("{error}\n"))),
+    }
+}
+
+fn answer(changed: Result<&'static str, Refusal>) -> Response {
+    match changed {
+        Ok(words) => words.into_response(),
+        Err(refusal) => {
+            let status = match &refusal {
+                Refusal::Unknown(_) => StatusCode::NOT_FOUND,
+                Refusal::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            (status, format!("{refusal}\n")).into_response()
+        }
+    }
+}
+
+fn no_answer() -> Response {
+    let text = "the database does not answer; look with `qx-host handlers list`\n";
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+}
+
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
@@ -130,6 +203,7 @@ mod tests {
     async fn a_host_that_waits_for_ever_is_alive_not_ready_and_still_answers() {
         let shown = Shown {
             insight: Arc::new(Stuck),
+            control: None,
             metrics: None,
             pulse: Arc::new(Pulse::new()),
         };

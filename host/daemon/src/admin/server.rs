@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::control::Control;
 use super::door::Door;
 use super::insight::Insight;
 use super::listener::Bounded;
@@ -69,10 +70,18 @@ impl Admin {
             address,
             shown: Shown {
                 insight,
+                control: None,
                 metrics,
                 pulse,
             },
         })
+    }
+
+    /// The same, where an operator can pause components too.
+    #[must_use]
+    pub fn with_control(mut self, control: Arc<dyn Control>) -> Self {
+        self.shown.control = Some(control);
+        self
     }
 
     /// Where it listens.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qx_events::ports::{Lag, Stream};
-use qx_events::{Component, Fault, LetterFilter};
-use qx_pipeline::{LEASE_PREFIX, Mediator};
+use qx_events::{Component, ComponentName, Fault, LetterFilter};
+use qx_pipeline::{Dispatcher, LEASE_PREFIX, Mediator};
 use qx_store::Store;
 
 use super::{App, Roles};
@@ -30,6 +30,7 @@ pub struct Observer {
     stream: Option<Arc<dyn Stream>>,
     mediator: Arc<Mediator>,
     catalog: Arc<Catalog>,
+    dispatcher: Arc<Dispatcher>,
 }
 
 impl Observer {
@@ -40,6 +41,7 @@ impl Observer {
             stream: app.stream.as_ref().map(|opened| Arc::clone(&opened.stream)),
             mediator: Arc::clone(&app.mediator),
             catalog: Arc::clone(&app.catalog),
+            dispatcher: Arc::clone(&app.dispatcher),
         }
     }
 
@@ -125,6 +127,18 @@ impl Insight for Observer {
                 view.consumed_by = lease.map(|lease| lease.holder.clone());
             }
         }
+        for slot in &mut views {
+            let name = ComponentName::parse(&slot.component).ok();
+            let shut = name.and_then(|name| self.dispatcher.gates().shut(&name));
+            // What is broken is paused as well, and its reason matters more.
+            if let Some(shut) = shut.filter(|_| slot.digest.is_some()) {
+                "paused".clone_into(&mut slot.state);
+                slot.reason = Some(match slot.reason.take() {
+                    Some(own) => format!("{}; {own}", shut.reason),
+                    None => shut.reason,
+                });
+            }
+        }
         views
     }
 
@@ -145,7 +159,7 @@ impl Sampled for Observer {
             }
         }
         let mut components = BTreeMap::new();
-        for slot in self.catalog.slots() {
+        for slot in self.handlers().await {
             *components.entry(slot.state).or_insert(0) += 1;
         }
         Sample {

@@ -181,8 +181,24 @@ pub struct TriggerArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum HandlersCommand {
-    /// What is in service, and what cannot be loaded and why.
+    /// What is in service, what is paused, and what cannot be loaded and why.
     List(OutputArgs),
+    /// Gives a component no more messages, on every host, until it is resumed.
+    Pause(PauseArgs),
+    /// Gives it messages again, also when its breaker is open.
+    Resume(PauseArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// The component.
+    pub component: String,
+    /// Why, for those who find it paused.
+    #[arg(long, default_value = "")]
+    pub reason: String,
+    /// Who says so; without it the user's name.
+    #[arg(long, env = "USER", default_value = "somebody")]
+    pub by: String,
 }
 
 #[derive(Debug, Subcommand)]

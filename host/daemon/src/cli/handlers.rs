@@ -1,20 +1,59 @@
-//! `qx-host handlers`: asks the running host what it has in service.
+//! `qx-host handlers`: asks the running host what it has in service, and pauses and
+//! resumes it.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
-use super::args::Output;
+use qx_events::ComponentName;
+
+use super::args::{Output, PauseArgs};
 use super::exit::{Exit, Failure};
 use super::screen;
-use crate::admin::client;
+use crate::admin::Request;
+use crate::admin::client::{self, ClientError};
+use crate::config::Config;
 use crate::open;
+
+/// The address of the running host.
+fn listen_of(config: &Config) -> Result<SocketAddr, Failure> {
+    config.admin.listen.ok_or_else(|| {
+        Failure::usage(
+            "the host's admin address is off: set [admin] listen, for instance \"127.0.0.1:7420\"",
+        )
+    })
+}
+
+/// Pauses or resumes. What the host refuses is a failure, no host is one of its own.
+pub(super) async fn change(
+    config: Option<&Path>,
+    verb: &str,
+    args: &PauseArgs,
+) -> Result<Exit, Failure> {
+    let listen = listen_of(&open::config(config)?)?;
+    let name =
+        ComponentName::parse(&args.component).map_err(|error| Failure::usage(error.to_string()))?;
+    let request = Request {
+        by: args.by.clone(),
+        reason: args.reason.clone(),
+    };
+    let json = serde_json::to_string(&request)
+        .map_err(|error| Failure::failed("ask the running host", error))?;
+    let path = format!("/api/handlers/{name}/{verb}");
+    let words = client::post(listen, &path, &json).await.map_err(|error| {
+        if matches!(error, ClientError::Refused { .. }) {
+            Failure::failed(verb, error)
+        } else {
+            Failure::unreachable("ask the running host", error)
+        }
+    })?;
+    let words = String::from_utf8_lossy(&words);
+    screen::say(&format!("{name}: {}", words.trim()));
+    Ok(Exit::Done)
+}
 
 pub(super) async fn list(config: Option<&Path>, output: Output) -> Result<Exit, Failure> {
     let config = open::config(config)?;
-    let Some(listen) = config.admin.listen else {
-        return Err(Failure::usage(
-            "the host's admin address is off: set [admin] listen, for instance \"127.0.0.1:7420\"",
-        ));
-    };
+    let listen = listen_of(&config)?;
     let handlers = client::handlers(listen)
         .await
         .map_err(|error| Failure::unreachable("ask the running host", error))?;

@@ -48,6 +48,9 @@ pub(super) mod bounds {
     pub(in super::super) const fn attempts(section: &'static str) -> Key {
         number(section, "attempts", 1, ATTEMPTS_MAX, "attempts")
     }
+    pub(in super::super) const fn failures(section: &'static str) -> Key {
+        number(section, "failures", 0, ATTEMPTS_MAX, "calls")
+    }
     pub(in super::super) const fn pause(section: &'static str, name: &'static str) -> Key {
         number(section, name, 1, DAY_MS, "milliseconds")
     }

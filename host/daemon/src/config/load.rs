@@ -221,6 +221,7 @@ fn defaults(reader: &Reader<'_>) -> Settings {
     }
     Settings {
         retry,
+        breaker: qx_events::BreakerPolicy::default(),
         limits: Limits {
             timeout: millis(reader, &keys::DEFAULTS_TIMEOUT),
             cpu: millis(reader, &keys::DEFAULTS_CPU),

@@ -11,7 +11,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-use qx_events::{Inbox, KeyField, Limits, Order, Pattern, RetryPolicy, Settings, Versions};
+use qx_events::{
+    BreakerPolicy, Inbox, KeyField, Limits, Order, Pattern, RetryPolicy, Settings, Versions,
+};
 use qx_sandbox::Capability;
 use toml_edit::TableLike;
 
@@ -48,7 +50,7 @@ pub struct SidecarRoute {
 pub(super) use keys::ALL as KEYS;
 
 /// Sections that are no keys of their own.
-const SECTIONS: [&str; 4] = ["routes", "retry", "limits", "config"];
+const SECTIONS: [&str; 5] = ["routes", "retry", "breaker", "limits", "config"];
 
 impl Sidecar {
     /// What a component without a file gets.
@@ -86,7 +88,7 @@ impl Sidecar {
         let (mut values, mut faults) = (Values::new(), Vec::new());
         let found = (&mut values, &mut faults);
         file.take(file.root(), ("", ""), (keys::ALL, &SECTIONS), found);
-        for section in ["retry", "limits"] {
+        for section in ["retry", "breaker", "limits"] {
             if let Some(table) = table(&file, section, &mut faults) {
                 let found = (&mut values, &mut faults);
                 file.take(table, (section, section), (keys::ALL, &[]), found);
@@ -178,6 +180,7 @@ fn read_settings(reader: &Reader<'_>, host: &ComponentsConfig) -> Settings {
     };
     Settings {
         retry,
+        breaker: read_breaker(reader, &base.breaker),
         limits,
         concurrency: number(&keys::CONCURRENCY).map_or(base.concurrency, size),
         order,
@@ -209,6 +212,29 @@ fn read_order(reader: &Reader<'_>) -> Order {
         }
         (_, _) => Order::None,
     }
+}
+
+fn read_breaker(reader: &Reader<'_>, base: &BreakerPolicy) -> BreakerPolicy {
+    let number = |key: &Key| reader.number_given(key);
+    let millis = |key: &Key| number(key).map(Duration::from_millis);
+    let breaker = BreakerPolicy {
+        failures: number(&keys::BREAKER_FAILURES).map_or(base.failures, count),
+        pause: millis(&keys::BREAKER_PAUSE).unwrap_or(base.pause),
+        pause_max: millis(&keys::BREAKER_PAUSE_MAX).unwrap_or(base.pause_max),
+    };
+    if breaker.pause_max < breaker.pause {
+        reader.disagreement(
+            (
+                &keys::BREAKER_PAUSE_MAX,
+                "shorter than the first pause; make it longer",
+            ),
+            (
+                &keys::BREAKER_PAUSE,
+                "longer than the longest pause; set breaker.pause_max_ms too",
+            ),
+        );
+    }
+    breaker
 }
 
 fn read_grants(reader: &Reader<'_>, host: &ComponentsConfig) -> Option<BTreeSet<Capability>> {

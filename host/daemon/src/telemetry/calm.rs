@@ -15,6 +15,8 @@ pub(super) struct Calm {
 struct Missing {
     /// Components that wait. No more than the catalog has.
     held: HashSet<ComponentName>,
+    /// Components that are paused, and by whom.
+    paused: HashSet<(ComponentName, &'static str)>,
     relay: bool,
 }
 
@@ -29,6 +31,16 @@ impl Calm {
     /// The component goes on. `true`: that is news.
     pub(super) fn resumed(&self, component: &ComponentName) -> bool {
         self.with(|missing| missing.held.remove(component))
+    }
+
+    /// The component is paused. `true`: that is news.
+    pub(super) fn paused(&self, component: &ComponentName, by: &'static str) -> bool {
+        self.with(|missing| missing.paused.insert((component.clone(), by)))
+    }
+
+    /// It is not paused any more. `true`: that is news.
+    pub(super) fn unpaused(&self, component: &ComponentName, by: &'static str) -> bool {
+        self.with(|missing| missing.paused.remove(&(component.clone(), by)))
     }
 
     /// The relay waits. `true`: that is news.

@@ -102,6 +102,8 @@ impl Console {
             Sight::RelayBlocked { .. } => self.calm.relay_blocked(),
             Sight::Held { component, .. } => self.calm.held(component),
             Sight::Resumed { component } => self.calm.resumed(component),
+            Sight::Paused { component, by, .. } => self.calm.paused(component, by.as_str()),
+            Sight::Unpaused { component, by } => self.calm.unpaused(component, by.as_str()),
             Sight::Published { .. } => {
                 self.calm.relay_moved();
                 true

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use qx_events::{ComponentName, DeadReason, DeadReasonKind, Digest, Envelope, Fault, TraceContext};
-use qx_pipeline::Sight;
 use qx_pipeline::witness::Attempt;
+use qx_pipeline::{PausedBy, Sight};
 
 /// Must not be seen anywhere.
 pub(super) const PAYLOAD: &str = "the-payload";
@@ -102,6 +102,21 @@ impl Scene {
         Sight::Held {
             component: &self.component,
             fault: &self.fault,
+        }
+    }
+
+    pub(super) fn paused(&self, by: PausedBy) -> Sight<'_> {
+        Sight::Paused {
+            component: &self.component,
+            by,
+            reason: "calls failed (trap: unreachable)",
+        }
+    }
+
+    pub(super) fn unpaused(&self, by: PausedBy) -> Sight<'_> {
+        Sight::Unpaused {
+            component: &self.component,
+            by,
         }
     }
 

@@ -4,8 +4,9 @@
 //! Calm: an outage is one line when it begins and one when it ends, however many
 //! retries lie between them.
 
+use qx_events::{ComponentName, Fault};
 use qx_pipeline::witness::Attempt;
-use qx_pipeline::{Sight, Witness};
+use qx_pipeline::{PausedBy, Sight, Witness};
 
 use super::calm::Calm;
 use super::visible::visible;
@@ -77,15 +78,13 @@ impl Witness for Logged {
                 let reason = cut(&reason.text);
                 tracing::info!(%component, %event_name, attempts, kind, %reason, "dead letter");
             }
-            Sight::Held { component, fault } => {
-                let error = fault.chain();
-                let error = cut(&error);
-                if self.calm.held(component) {
-                    tracing::warn!(%component, %error, "messages wait until this works again");
-                } else {
-                    tracing::trace!(%component, %error, "still waiting");
-                }
-            }
+            Sight::Paused {
+                component,
+                by,
+                reason,
+            } => self.paused(component, *by, reason),
+            Sight::Unpaused { component, by } => self.unpaused(component, *by),
+            Sight::Held { component, fault } => self.held(component, fault),
             Sight::Resumed { component } => {
                 if self.calm.resumed(component) {
                     tracing::info!(%component, "goes on");
@@ -101,6 +100,32 @@ impl Logged {
             tracing::info!("the relay goes on");
         }
         tracing::debug!(rows, duplicates, ?took, "rows published");
+    }
+
+    fn paused(&self, component: &ComponentName, by: PausedBy, reason: &str) {
+        let (by, reason) = (by.as_str(), cut(reason));
+        if self.calm.paused(component, by) {
+            tracing::warn!(%component, by, %reason, "paused; its messages wait");
+        } else {
+            tracing::debug!(%component, by, %reason, "still paused");
+        }
+    }
+
+    fn unpaused(&self, component: &ComponentName, by: PausedBy) {
+        let by = by.as_str();
+        if self.calm.unpaused(component, by) {
+            tracing::info!(%component, by, "no longer paused");
+        }
+    }
+
+    fn held(&self, component: &ComponentName, fault: &Fault) {
+        let error = fault.chain();
+        let error = cut(&error);
+        if self.calm.held(component) {
+            tracing::warn!(%component, %error, "messages wait until this works again");
+        } else {
+            tracing::trace!(%component, %error, "still waiting");
+        }
     }
 
     fn relay_blocked(&self, reason: &str) {
@@ -169,6 +194,20 @@ mod tests {
         let of = |level: &str| lines.iter().filter(|line| line.contains(level)).count();
         assert_eq!((of("WARN"), of("INFO")), (2, 2), "{lines:#?}");
         assert!(lines[0].contains("connect: refused"), "{lines:#?}");
+    }
+
+    #[test]
+    fn a_pause_is_said_once_with_its_reason_and_once_when_it_ends() {
+        let lines = lines(|logged, scene| {
+            for _ in 0..10 {
+                logged.saw(&scene.paused(PausedBy::Breaker));
+            }
+            logged.saw(&scene.unpaused(PausedBy::Breaker));
+            logged.saw(&scene.unpaused(PausedBy::Operator));
+        });
+        let of = |level: &str| lines.iter().filter(|line| line.contains(level)).count();
+        assert_eq!((of("WARN"), of("INFO")), (1, 1), "{lines:#?}");
+        assert!(lines[0].contains("unreachable"), "{lines:#?}");
     }
 
     #[test]

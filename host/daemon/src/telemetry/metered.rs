@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use metrics::{Counter, Gauge, Histogram};
 use qx_events::{ComponentName, DeadReasonKind};
-use qx_pipeline::{Sight, Witness};
+use qx_pipeline::{PausedBy, Sight, Witness};
 
 use super::metrics::Metrics;
 use super::names;
@@ -77,6 +77,14 @@ impl Metered {
     fn count_attempt(&self, component: &ComponentName, outcome: &str) {
         let labels = [component.as_str(), outcome];
         self.metrics.counter(&names::ATTEMPTS, &labels).increment(1);
+    }
+
+    fn paused(&self, component: &ComponentName, by: PausedBy, value: f64) {
+        let labels = [component.as_str(), by.as_str()];
+        self.metrics.gauge(&names::PAUSED, &labels).set(value);
+        if value > 0.0 {
+            self.metrics.counter(&names::PAUSES, &labels).increment(1);
+        }
     }
 
     fn buried(&self, component: &ComponentName, kind: DeadReasonKind) {
@@ -149,6 +157,8 @@ impl Witness for Metered {
             Sight::Buried {
                 component, reason, ..
             } => self.buried(component, reason.kind),
+            Sight::Paused { component, by, .. } => self.paused(component, *by, 1.0),
+            Sight::Unpaused { component, by } => self.paused(component, *by, 0.0),
             Sight::Held { component, .. } => {
                 let meters = self.of(component);
                 meters.holds.increment(1);
@@ -197,6 +207,9 @@ mod tests {
             metered.saw(&scene.held());
             metered.saw(&scene.held());
             metered.saw(&scene.resumed());
+            metered.saw(&scene.paused(PausedBy::Breaker));
+            metered.saw(&scene.paused(PausedBy::Operator));
+            metered.saw(&scene.unpaused(PausedBy::Operator));
         });
         for line in [
             "qx_relay_published_total 5",
@@ -215,6 +228,9 @@ mod tests {
             "qx_dead_letters_total{component=\"stars\",reason=\"malformed\"} 1",
             "qx_component_holds_total{component=\"stars\"} 2",
             "qx_component_held{component=\"stars\"} 0",
+            "qx_component_paused{by=\"breaker\",component=\"stars\"} 1",
+            "qx_component_paused{by=\"operator\",component=\"stars\"} 0",
+            "qx_component_pauses_total{by=\"breaker\",component=\"stars\"} 1",
         ] {
             assert!(
                 text.lines().any(|have| have == line),

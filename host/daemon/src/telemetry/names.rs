@@ -94,6 +94,11 @@ metrics! {
     HOLDS = Kind::Counter, "qx_component_holds_total", "times", ["component"],
         "Times that something the component needs did not answer, repeats included.";
 
+    PAUSED = Kind::Gauge, "qx_component_paused", "", ["component", "by"],
+        "1 while the component gets no messages because its `breaker` is open or an `operator` paused it, else 0.";
+    PAUSES = Kind::Counter, "qx_component_pauses_total", "times", ["component", "by"],
+        "Times that it was paused; each failed probe of a breaker counts.";
+
     ATTEMPTS = Kind::Counter, "qx_attempts_total", "attempts", ["component", "outcome"],
         "Attempts by outcome: `done`; `retry`, `trap` or the word of a limit (docs/limits.md) when the event comes again; `rejected`, `exhausted` (the last attempt failed) or `unsettleable` when it became a dead letter.";
     LIMITS = Kind::Counter, "qx_limits_hit_total", "times", ["component", "limit"],
@@ -179,6 +184,7 @@ mod tests {
             for label in metric.labels {
                 assert!(
                     [
+                        "by",
                         "component",
                         "limit",
                         "outcome",

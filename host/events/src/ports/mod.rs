@@ -10,6 +10,7 @@ mod handler;
 mod leases;
 mod ledger;
 mod outbox;
+mod pauses;
 mod stream;
 
 pub use dead_letters::{AfterEdit, DeadLetters, EditAnswer};
@@ -17,6 +18,7 @@ pub use handler::{Handler, Invocation, LogLevel, LogLine, StateReader};
 pub use leases::{Fence, HeldLease, Leases};
 pub use ledger::{Ledger, Note, Settled, Settlement, StateAt, StateValue};
 pub use outbox::{Due, Lease, Outbox, OutboxStatus, PublishedRow};
+pub use pauses::{Pause, Pauses};
 pub use stream::{
     Delivery, Lag, Published, Publisher, Receipt, Source, StoredAt, Stream, StreamState,
     Subscription,

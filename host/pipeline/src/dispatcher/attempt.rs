@@ -143,6 +143,7 @@ impl Dispatcher {
     /// What an outcome comes to. `None`: its reads were overtaken, nothing is
     /// committed, and it is to be called again.
     async fn conclude(&self, task: &Task, outcome: Outcome, begun: Instant) -> Option<Conclusion> {
+        let at_least = self.watch(task, &outcome);
         let word = outcome.as_str();
         let span = tracing::Span::current();
         span.record("qx.outcome", word);
@@ -154,6 +155,7 @@ impl Dispatcher {
             }
             (Verdict::Settle, other) => unreachable_settle(&other),
             (Verdict::Redeliver { after }, outcome) => {
+                let after = after.max(at_least);
                 span.record("error.type", word);
                 self.saw(&Sight::Redelivered {
                     attempt: attempt_of(task, begun),
@@ -318,7 +320,7 @@ fn unreachable_settle(outcome: &Outcome) -> Conclusion {
     })
 }
 
-fn reason_of(outcome: &Outcome) -> String {
+pub(super) fn reason_of(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Done(_) => String::new(),
         Outcome::Retry { reason, .. } | Outcome::Rejected { reason } => reason.clone(),

@@ -3,11 +3,16 @@
 
 use std::time::Duration;
 
+use qx_events::attempts::WAIT_MAX;
+use qx_events::breaker::Change;
 use qx_events::ports::Note;
-use qx_events::{ComponentName, Fault};
+use qx_events::{ComponentName, Fault, Outcome};
 use uuid::Uuid;
 
+use super::attempt::reason_of;
 use super::{Dispatcher, Task};
+use crate::gates::PausedBy;
+use crate::witness::Sight;
 
 impl Dispatcher {
     /// Says that a call begins, if that is to be said and was not yet.
@@ -64,6 +69,32 @@ impl Dispatcher {
         };
         let noted = self.services.settler.note(note).await;
         noted.map_err(|fault| Fault::transient("record an attempt", fault.chain()))
+    }
+}
+
+impl Dispatcher {
+    /// Tells the component's breaker how a call ended. Returns the shortest pause of
+    /// its message: the event of a probe that failed is not the next probe, so that
+    /// one bad event does not keep a component shut that works.
+    pub(super) fn watch(&self, task: &Task, outcome: &Outcome) -> Duration {
+        let component = &task.component.name;
+        let in_words = || reason_of(outcome);
+        let Some((change, reason)) = self.gates.ended(&task.component, outcome, in_words) else {
+            return Duration::ZERO;
+        };
+        let by = PausedBy::Breaker;
+        self.services.witness.saw(&match change {
+            Change::Opened { .. } | Change::Reopened { .. } => Sight::Paused {
+                component,
+                by,
+                reason: &reason,
+            },
+            Change::Closed => Sight::Unpaused { component, by },
+        });
+        match change {
+            Change::Reopened { pause } => pause.saturating_mul(2).min(WAIT_MAX),
+            Change::Opened { .. } | Change::Closed => Duration::ZERO,
+        }
     }
 }
 

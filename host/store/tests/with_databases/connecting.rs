@@ -88,7 +88,7 @@ async fn a_server_that_refuses_says_whom_and_what() {
     let said = refusal(&server.url("missing")).await;
     assert_says(&said, &["no database `missing`", "createdb missing"]);
     let said = refusal(&server.fresh_database().unwrap()).await;
-    assert_says(&said, &["lacks 7 of 7 migrations", "qx-host migrate"]);
+    assert_says(&said, &["lacks 9 of 9 migrations", "qx-host migrate"]);
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn a_file_that_cannot_be_used_says_why() {
     );
     assert_says(
         &refusal(&sqlite(&file)).await,
-        &["lacks 7 of 7 migrations", "qx-host migrate"],
+        &["lacks 9 of 9 migrations", "qx-host migrate"],
     );
 }
 

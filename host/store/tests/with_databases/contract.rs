@@ -8,6 +8,7 @@ mod ledger;
 mod letters_at_work;
 mod lost;
 mod outbox;
+mod pauses;
 mod races;
 
 macro_rules! contract {
@@ -68,6 +69,7 @@ contract! {
     attempts::a_record_goes_with_the_commit_and_only_with_it,
     attempts::an_event_is_dead_with_its_letter_and_stays_dead_without_it,
     attempts::old_records_are_forgotten,
+    pauses::a_pause_is_kept_with_its_words_until_it_is_resumed,
     races::counting_by_many_at_once_loses_nothing,
     races::an_absent_key_is_made_by_one_of_many,
     races::one_of_two_keys_found_absent_is_made,

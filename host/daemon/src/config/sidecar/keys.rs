@@ -37,6 +37,12 @@ keys! {
         .doc("Pause after the first attempt; it doubles with each, with jitter.");
     RETRY_MAX = bounds::pause("retry", "max_ms")
         .doc("Longest pause.");
+    BREAKER_FAILURES = bounds::failures("breaker")
+        .doc("Calls in a row that trap or break a limit, after which the component pauses itself; 0: never. Not set: 10.");
+    BREAKER_PAUSE = bounds::pause("breaker", "pause_ms")
+        .doc("First pause; then one call tries whether it works again. Each pause is twice the one before. Not set: 5000.");
+    BREAKER_PAUSE_MAX = bounds::pause("breaker", "pause_max_ms")
+        .doc("Longest pause. Not set: 300000.");
     TIMEOUT = bounds::timeout("limits")
         .doc("Wall time of one call. Shorter than the host's `consumer.ack_wait_ms`.");
     CPU = bounds::cpu("limits")

@@ -42,6 +42,10 @@ grants = ["state", "log"]
 attempts = 7
 initial_ms = 20
 max_ms = 30
+[breaker]
+failures = 0
+pause_ms = 50
+pause_max_ms = 60
 [limits]
 timeout_ms = 40
 cpu_ms = 30
@@ -60,6 +64,11 @@ currency = "EUR"
             attempts_max: 7,
             initial: Duration::from_millis(20),
             max: Duration::from_millis(30),
+        },
+        breaker: BreakerPolicy {
+            failures: 0,
+            pause: Duration::from_millis(50),
+            pause_max: Duration::from_millis(60),
         },
         limits: Limits {
             timeout: Duration::from_millis(40),

@@ -74,20 +74,23 @@ fn ends<'a>(sight: &Sight<'a>) -> (&'a str, &'a str) {
         } => (event_name, component.as_str()),
         Sight::Held { component, .. }
         | Sight::Resumed { component }
-        | Sight::InCharge { component, .. } => ("stream", component.as_str()),
+        | Sight::InCharge { component, .. }
+        | Sight::Paused { component, .. }
+        | Sight::Unpaused { component, .. } => ("stream", component.as_str()),
     }
 }
 
 fn tone(sight: &Sight<'_>) -> Tone {
     match sight {
-        Sight::Done { .. } | Sight::Resumed { .. } => Tone::Good,
+        Sight::Done { .. } | Sight::Resumed { .. } | Sight::Unpaused { .. } => Tone::Good,
         Sight::Published { .. }
         | Sight::RelayLeads(_)
         | Sight::InCharge { .. }
         | Sight::Duplicate { .. } => Tone::Quiet,
-        Sight::RelayBlocked { .. } | Sight::Redelivered { .. } | Sight::Held { .. } => {
-            Tone::Careful
-        }
+        Sight::RelayBlocked { .. }
+        | Sight::Redelivered { .. }
+        | Sight::Held { .. }
+        | Sight::Paused { .. } => Tone::Careful,
         Sight::SetAside { .. } | Sight::Buried { .. } | Sight::StreamRegressed { .. } => Tone::Bad,
     }
 }
@@ -125,6 +128,10 @@ fn text(sight: &Sight<'_>) -> String {
         }
         Sight::Held { fault, .. } => format!("waits: {}", cut(&fault.chain())),
         Sight::Resumed { .. } => "goes on".to_owned(),
+        Sight::Paused { by, reason, .. } => {
+            format!("paused by {}: {}", by.as_str(), cut(reason))
+        }
+        Sight::Unpaused { by, .. } => format!("no longer paused by {}", by.as_str()),
     }
 }
 

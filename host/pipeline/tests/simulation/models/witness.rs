@@ -39,6 +39,8 @@ impl Witness for Scribe {
                 format!("{component} buried: {}", reason.kind.as_str())
             }
             Sight::InCharge { component, here } => format!("{component} in charge: {here}"),
+            Sight::Paused { component, by, .. } => format!("{component} paused by {}", by.as_str()),
+            Sight::Unpaused { component, by } => format!("{component} unpaused by {}", by.as_str()),
             Sight::Held { component, .. } => format!("{component} held"),
             Sight::Resumed { component } => format!("{component} resumed"),
         };
