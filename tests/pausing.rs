@@ -48,7 +48,7 @@ async fn paused_by_an_operator(way: Way) {
     let address = world.admin().parse().unwrap();
     let metrics = qx_host::admin::client::get(address, "/metrics").await;
     let metrics = String::from_utf8(metrics.unwrap()).unwrap();
-    let line = "qx_component_paused{by=\"operator\",component=\"triage\"} 1";
+    let line = "qx_component_paused{component=\"triage\",by=\"operator\"} 1";
     assert!(metrics.lines().any(|have| have == line), "{metrics}");
 
     let said = world

@@ -228,9 +228,9 @@ mod tests {
             "qx_dead_letters_total{component=\"stars\",reason=\"malformed\"} 1",
             "qx_component_holds_total{component=\"stars\"} 2",
             "qx_component_held{component=\"stars\"} 0",
-            "qx_component_paused{by=\"breaker\",component=\"stars\"} 1",
-            "qx_component_paused{by=\"operator\",component=\"stars\"} 0",
-            "qx_component_pauses_total{by=\"breaker\",component=\"stars\"} 1",
+            "qx_component_paused{component=\"stars\",by=\"breaker\"} 1",
+            "qx_component_paused{component=\"stars\",by=\"operator\"} 0",
+            "qx_component_pauses_total{component=\"stars\",by=\"breaker\"} 1",
         ] {
             assert!(
                 text.lines().any(|have| have == line),

@@ -35,6 +35,7 @@ mod order_mix;
 mod ordered;
 #[cfg(test)]
 mod outbox_order;
+#[cfg(test)]
 mod pauses;
 #[cfg(test)]
 mod poison;
