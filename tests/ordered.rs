@@ -173,7 +173,7 @@ impl Fleet {
     }
 
     /// Waits until nothing is left to do, and judges.
-    async fn is_good(mut self) {
+    async fn comes_out_well(mut self) {
         self.has_ended(0).await;
         let (history, world) = (&self.history, &self.world);
         history.note("healed");
@@ -202,7 +202,7 @@ async fn killed_at_random_moments_the_hosts_handle_each_key_in_the_order_of_the_
         let leader = fleet.leader().await;
         fleet.replace(leader);
     }
-    fleet.is_good().await;
+    fleet.comes_out_well().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,7 +218,7 @@ async fn a_host_stopped_past_its_lease_wakes_up_and_changes_nothing() {
         fleet.history.note(format!("SIGCONT of {leader}"));
         fleet.hosts[leader].signal("CONT");
     }
-    fleet.is_good().await;
+    fleet.comes_out_well().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,7 +233,7 @@ async fn order_holds_through_restarts_of_the_broker_and_new_builds() {
         fleet.swap(&format!("swap {round}"));
         fleet.has_ended(BURST).await;
     }
-    fleet.is_good().await;
+    fleet.comes_out_well().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -248,7 +248,7 @@ async fn a_host_that_stops_hands_over_at_once() {
         fleet.hosts.insert(leader, next);
         fleet.has_ended(BURST / 2).await;
     }
-    fleet.is_good().await;
+    fleet.comes_out_well().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -261,5 +261,5 @@ async fn order_holds_on_the_embedded_way_through_kills_and_new_builds() {
         fleet.records().await;
         fleet.swap(&format!("swap {round}"));
     }
-    fleet.is_good().await;
+    fleet.comes_out_well().await;
 }
