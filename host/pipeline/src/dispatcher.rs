@@ -27,6 +27,7 @@ use crate::settler::Settler;
 use crate::trace::Propagation;
 use crate::witness::{Sight, Witness};
 pub(crate) use attempt::Task;
+pub(crate) use quarantine::Kept;
 use quarantine::Quarantine;
 use turns::Turns;
 
@@ -219,6 +220,7 @@ impl Dispatcher {
                 envelope: Arc::clone(envelope),
                 attempt: 1,
                 start: Start::Unrecorded,
+                kept: Kept::default(),
                 replayed: None,
                 fence: None,
             };

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::crash;
-use crate::dispatcher::{Conclusion, Dispatcher, Task};
+use crate::dispatcher::{Conclusion, Dispatcher, Kept, Task};
 use crate::grace::within_grace;
 use crate::witness::Sight;
 
@@ -232,6 +232,7 @@ impl Replay {
                     .saturating_add(1)
                     .max(component.settings.retry.attempts_max),
                 start,
+                kept: Kept::default(),
                 replayed: Some(letter.id),
                 fence: None,
                 component,

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{Consumer, Taken};
 use crate::crash;
-use crate::dispatcher::{Burial, Conclusion, Task, letter_of};
+use crate::dispatcher::{Burial, Conclusion, Kept, Task, letter_of};
 use crate::heartbeat::with_heartbeat;
 use crate::witness::Sight;
 
@@ -339,6 +339,7 @@ fn call(
             envelope: Arc::clone(envelope),
             attempt,
             start,
+            kept: Kept::default(),
             replayed: letter_before(component, envelope, delivered),
             fence: None,
         }),

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::quarantine::Kept;
 use super::{BoundState, Conclusion, Context, Dispatcher};
 use crate::backoff::Backoff;
 use crate::crash;
@@ -33,6 +34,8 @@ pub(crate) struct Task {
     pub(crate) attempt: u32,
     /// How its call begins.
     pub(crate) start: Start,
+    /// The room it has to itself, if it runs alone.
+    pub(crate) kept: Kept,
     /// The dead letter that goes with the commit, if it is there.
     pub(crate) replayed: Option<Uuid>,
     /// The lease that must still be held when it commits.
@@ -117,6 +120,7 @@ impl Dispatcher {
         let mut turn = self.turns.first(name).await;
         for rerun in 0..=CONFLICT_RERUNS_MAX {
             if rerun > 0 {
+                task.kept.leave(); // Who waits for a turn must not keep the others out.
                 turn = self.turns.again(name, rerun, turn).await;
             }
             let begun = Instant::now();
@@ -225,18 +229,22 @@ impl Dispatcher {
                 }),
             };
             let outcome = {
-                let _permit = self.calls.enter(task.start).await;
+                let room = self.calls.enter(task.start).await;
                 if rerun == 0 && !services.mediator.serves(&task.component) {
                     return Called::Superseded;
                 }
-                match self.begin(task, &mut begun).await {
+                let outcome = match self.begin(task, &mut begun).await {
                     Ok(()) => {
                         crash::point(crash::Window::ConsumerTaken);
                         crash::handling(&task.envelope);
                         task.component.handler.call(task.export, invocation).await
                     }
                     Err(fault) => Outcome::HostFault(fault),
+                };
+                if !matches!(outcome, Outcome::HostFault(_)) {
+                    task.kept.keep(task.start, room);
                 }
+                outcome
             };
             crash::point(crash::Window::ConsumerCalled);
             let Outcome::HostFault(fault) = &outcome else {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use qx_events::ports::{Due, StateValue, StreamState};
@@ -88,6 +89,8 @@ pub(crate) struct Tables {
     pub(crate) unburiable: HashSet<Uuid>,
     /// This many of the next reports about a retry are not taken.
     pub(crate) reports_lost: u32,
+    /// How long each commit takes.
+    pub(crate) commit_takes: Duration,
     /// How large the groups were that were to be committed.
     pub(crate) groups: Vec<usize>,
 }

@@ -73,6 +73,8 @@ impl Ledger for Database {
 
     async fn settle(&self, group: &[Settlement]) -> Result<Vec<Settled>, Fault> {
         self.door.enter("commit").await?;
+        let takes = self.tables().commit_takes;
+        tokio::time::sleep(takes).await;
         let (answers, lost) = {
             let mut tables = self.tables();
             tables.groups.push(group.len());
