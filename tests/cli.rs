@@ -126,7 +126,9 @@ async fn listings_have_the_shapes_that_scripts_depend_on() {
     let mut world = World::with(Way::Embedded, &["triage"]).await;
     let status = ["outbox", "status", "--output", "json"];
     let list = ["dlq", "list", "--output", "json"];
-    let empty = json!({"pending": 0, "oldest_pending_ms": 0, "published": 0, "failed": 0});
+    let empty = json!({
+        "pending": 0, "oldest_pending_ms": 0, "delayed": 0, "published": 0, "failed": 0,
+    });
     assert_eq!(world.qx(&status).await.ok().json(), empty);
     assert_eq!(world.qx(&list).await.ok().json(), json!([]));
 
@@ -255,5 +257,11 @@ async fn names_that_are_paths_are_refused() {
         "something was made"
     );
     let ran = world.qx(&["build", "nowhere"]).await;
-    ran.fails(FAILED, &["nowhere has no Cargo.toml", "`qx-host new"]);
+    ran.fails(
+        FAILED,
+        &[
+            "nowhere has neither Cargo.toml nor handler.toml",
+            "`qx-host new",
+        ],
+    );
 }

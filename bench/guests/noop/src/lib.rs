@@ -4,7 +4,7 @@
 use qx_guest::prelude::*;
 
 #[derive(Deserialize)]
-struct Order {
+struct Placed {
     order: u64,
     customer: String,
     lines: Vec<Line>,
@@ -17,8 +17,8 @@ struct Line {
 }
 
 #[handler("bench.order.placed")]
-fn look(event: Event<Order>) -> Result<(), Failure> {
-    let Order {
+fn look(event: Event<Placed>) -> Result<(), Failure> {
+    let Placed {
         order,
         customer,
         lines,
