@@ -22,6 +22,10 @@ use workspace::Workspace;
 /// An editor writes several files in a row: wait for the last of them.
 const DEBOUNCE: Duration = Duration::from_millis(150);
 
+/// Pause between two looks at the sources where the system reports nothing: a
+/// source that was not there at first, or a file system that cannot be watched.
+const LOOK: Duration = Duration::from_secs(2);
+
 pub(super) async fn dev(args: DevArgs) -> Result<Exit, Failure> {
     let mut projects = project::find(&args.projects)?;
     let workspace = Workspace::make(args.data.as_deref())?;
@@ -81,7 +85,11 @@ async fn follow(
     until_drained: bool,
 ) {
     let sources: Vec<_> = projects.iter().flat_map(Project::sources).collect();
-    let sources: Vec<&Path> = sources.iter().map(AsRef::as_ref).collect();
+    let sources: Vec<&Path> = sources
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|path: &&Path| path.exists())
+        .collect();
     let watch = Watch::trees(&sources);
     loop {
         tokio::select! {
@@ -89,9 +97,9 @@ async fn follow(
             signal = stop_signal() => return say(&format!("{signal}: finishing what was begun")),
             () = running.failed() => return screen::complain("a task failed that the host needs"),
             () = running.observer().drained(), if until_drained => return,
-            () = watch.changed() => {}
+            () = watch.changed() => tokio::time::sleep(DEBOUNCE).await,
+            () = tokio::time::sleep(LOOK) => {}
         }
-        tokio::time::sleep(DEBOUNCE).await;
         for project in projects.iter_mut() {
             if project.note_sources() {
                 build(project, workspace.components()).await;
