@@ -186,7 +186,8 @@ async fn listings_have_the_shapes_that_scripts_depend_on() {
             &[&["1"]],
         )
         .await;
-    let done = json!({"pending": 0, "oldest_pending_ms": 0, "published": 1, "failed": 0});
+    let done =
+        json!({"pending": 0, "oldest_pending_ms": 0, "delayed": 0, "published": 1, "failed": 0});
     assert_eq!(world.qx(&status).await.ok().json(), done);
 }
 

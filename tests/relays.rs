@@ -73,7 +73,8 @@ async fn a_row_that_cannot_be_published_is_set_aside_with_its_reason_and_the_oth
         .await
         .ok()
         .json();
-    let expected = json!({"pending": 0, "oldest_pending_ms": 0, "published": 4, "failed": 4});
+    let expected =
+        json!({"pending": 0, "oldest_pending_ms": 0, "delayed": 0, "published": 4, "failed": 4});
     assert_eq!(status, expected);
     let reasons = "SELECT event_name, last_error FROM qx_outbox_events \
                    WHERE failed_at IS NOT NULL ORDER BY seq";

@@ -147,7 +147,8 @@ async fn status(world: &World) -> Value {
 }
 
 async fn statuses(world: &World, pending: u64, published: u64, failed: u64) {
-    let expected = json!({"pending": pending, "published": published, "failed": failed});
+    let expected =
+        json!({"pending": pending, "delayed": 0, "published": published, "failed": failed});
     let look = async || {
         let seen = status(world).await;
         if seen == expected {

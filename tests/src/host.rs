@@ -12,6 +12,9 @@ use crate::binary;
 /// Between two looks at a process that is to end.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Longest that a host may take to begin, and to end after it was asked to.
+const STOP_TIME_MAX: Duration = Duration::from_mins(1);
+
 /// A running daemon. Killed when dropped.
 pub struct Host {
     child: Child,
@@ -113,6 +116,16 @@ impl Host {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Whether it has begun to handle SIGTERM, by the mask that the system shows.
+    fn handles_term(&self) -> bool {
+        const TERM: u64 = 1 << 14;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            .is_some_and(|mask| mask & TERM != 0)
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         // An error means that it is dead already.
@@ -143,8 +156,13 @@ impl Host {
 
     /// SIGTERM, and its exit code.
     pub async fn stop(mut self) -> i32 {
+        // Until it handles the signal, the system ends it: nothing is in hand yet.
+        let deadline = Instant::now() + STOP_TIME_MAX;
+        while self.is_running() && !self.handles_term() && Instant::now() < deadline {
+            tokio::time::sleep(LOOK).await;
+        }
         self.signal("TERM");
-        let status = self.ended(Duration::from_mins(1)).await;
+        let status = self.ended(STOP_TIME_MAX).await;
         status.code().unwrap_or(-1)
     }
 }

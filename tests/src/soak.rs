@@ -112,6 +112,7 @@ impl Soak {
             self.trial.history.note(format!("{fault:?}"));
             self.strike(fault).await;
             self.trial.gets_on().await;
+            self.supervise();
         }
     }
 
@@ -154,6 +155,16 @@ impl Soak {
         }
     }
 
+    /// Starts again what ended because a server was away while it started: it says so
+    /// and ends, and whoever runs it brings it back.
+    fn supervise(&mut self) {
+        for (host, role) in [(&mut self.second, SECOND), (&mut self.relay, RELAY)] {
+            if !host.is_running() {
+                *host = start(&self.trial, role);
+            }
+        }
+    }
+
     fn nats(&mut self) -> &mut qx_broker::testing::Nats {
         self.trial.world.nats.as_mut().expect("nats-server")
     }
@@ -174,6 +185,7 @@ impl Soak {
 
     /// Waits until nothing is left to do, with nobody's help, and judges.
     async fn end(mut self) -> (Judgement, PathBuf) {
+        self.supervise();
         self.trial.ends().await;
         let first = self.trial.world.host.take();
         for host in first.into_iter().chain([self.second, self.relay]) {

@@ -82,9 +82,7 @@ impl StartError {
     /// Whether it is a server that does not answer, rather than a wrong setting.
     pub fn is_unreachable(&self) -> bool {
         match self {
-            Self::Database { source, .. } | Self::Stream(source) => {
-                matches!(source, qx_store::StoreError::Unreachable { .. })
-            }
+            Self::Database { source, .. } | Self::Stream(source) => source.is_away(),
             Self::Nats(error) => error.is_transient(),
             Self::Seed { .. } | Self::Components { .. } | Self::Sandbox(_) | Self::Admin(_) => {
                 false

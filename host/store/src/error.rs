@@ -158,3 +158,12 @@ pub enum StoreError {
         source: sqlx::Error,
     },
 }
+
+impl StoreError {
+    /// Whether a server does not answer that may answer later, rather than a setting
+    /// that is wrong.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+            || matches!(self, Self::Unchecked { source, .. } if source.is_transient())
+    }
+}
