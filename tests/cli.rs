@@ -143,9 +143,15 @@ async fn listings_have_the_shapes_that_scripts_depend_on() {
     has_types(
         &waiting,
         &[],
-        &["pending", "oldest_pending_ms", "published", "failed"],
+        &[
+            "pending",
+            "delayed",
+            "oldest_pending_ms",
+            "published",
+            "failed",
+        ],
     );
-    assert_eq!(keys(&waiting).len(), 4, "{waiting}");
+    assert_eq!(keys(&waiting).len(), 5, "{waiting}");
 
     world.run().await;
     let one = "SELECT CAST(count(*) AS TEXT) FROM qx_dead_letters";

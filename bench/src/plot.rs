@@ -74,7 +74,7 @@ mod tests {
         assert!(
             svg.contains("a &lt;b>")
                 && svg.contains("width=\"350.0\"")
-                && svg.contains("width=\"175.0\""),
+                && svg.contains("width=\"174.7\""),
             "{svg}"
         );
     }
