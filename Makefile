@@ -31,8 +31,8 @@ soak: components servers
 	@tools/say.sh "soak of $(MINUTES) minutes, seed $(SEED)"
 	QX_SOAK_MINUTES=$(MINUTES) QX_SEED=$(SEED) $(CARGO) test -p acceptance --test soak -- --nocapture
 
-## The host beside the raw limits of this machine and beside its predecessor: about half
-## an hour. `make bench QUICK=1`, `make bench ONLY=relay,consumer`; more in tools/bench.sh.
+## The host beside the raw limits of this machine and beside its predecessor. Not run from
+## end to end yet. `make bench QUICK=1`, `make bench ONLY=relay,consumer`; more in tools/bench.sh.
 bench: toolchain servers
 	@tools/bench.sh
 

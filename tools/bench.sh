@@ -2,7 +2,7 @@
 # Prepares what the bench needs and runs it: the host in release, the two handlers of the bench as components, the servers of
 # the tests, and the predecessor from PyPI in a temporary place where there is a Python that takes it.
 #
-#   ONLY=relay,consumer   these sections only           QUICK=1   coarse figures in a few minutes
+#   ONLY=relay,consumer   these sections only           QUICK=1   coarse figures
 #   HUGE=1                the backlog of 10^7 rows too   SMOKE=1   only whether the harness works; the host as it was built for tests
 #   SEED=0                without the predecessor        RUNS=5    runs of each figure
 #
