@@ -107,6 +107,10 @@ void qx_events_emit_error_free(qx_events_emit_error_t *ptr) {
       break;
     }
     case 1: {
+      component_string_free(&ptr->val.denied);
+      break;
+    }
+    case 2: {
       component_string_free(&ptr->val.limit);
       break;
     }
@@ -305,6 +309,10 @@ bool qx_events_emit_emit(qx_events_emit_new_event_t *event, component_string_t *
           break;
         }
         case 1: {
+          variant.val.denied = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
           variant.val.limit = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }

@@ -55,14 +55,17 @@ typedef struct qx_events_emit_error_t {
   uint8_t tag;
   union {
     component_string_t     invalid;
+    component_string_t     denied;
     component_string_t     limit;
   } val;
 } qx_events_emit_error_t;
 
 // The name is not a legal event name, or the payload is not JSON.
 #define QX_EVENTS_EMIT_ERROR_INVALID 0
+// The component may not emit events of this name; says how to grant it.
+#define QX_EVENTS_EMIT_ERROR_DENIED 1
 // A limit was hit; says which, and its value.
-#define QX_EVENTS_EMIT_ERROR_LIMIT 1
+#define QX_EVENTS_EMIT_ERROR_LIMIT 2
 
 typedef struct {
   bool is_err;

@@ -202,10 +202,8 @@ static const char *emit(const char *event_name, uint32_t version, const char *pa
   component_string_t id;
   qx_events_emit_error_t error;
   if (qx_events_emit_emit(&event, &id, &error)) return owned(id);
-  /* Both cases carry the host's words. */
-  component_string_t words =
-      error.tag == QX_EVENTS_EMIT_ERROR_LIMIT ? error.val.limit : error.val.invalid;
-  qx_reject_anyway(qx_format("emit: %s", owned(words)));
+  /* Every case carries the host's words, in the same place. */
+  qx_reject_anyway(qx_format("emit: %s", owned(error.val.invalid)));
   return "";
 }
 

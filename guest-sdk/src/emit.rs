@@ -16,6 +16,9 @@ use crate::host;
 pub enum Error {
     /// The name is no legal event name, or the payload is no JSON; the host's words.
     Invalid(String),
+    /// The component may not emit events of this name; the host's words, which say
+    /// how to grant it.
+    Denied(String),
     /// A limit of the host was hit; its words.
     Limit(String),
     /// The payload has no form in JSON, for instance a map whose keys are no text.
@@ -30,7 +33,7 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid(why) | Self::Limit(why) => write!(f, "emit: {why}"),
+            Self::Invalid(why) | Self::Denied(why) | Self::Limit(why) => write!(f, "emit: {why}"),
             Self::Unwritable { name, source: _ } => {
                 write!(f, "the payload of `{name}` has no form in JSON")
             }
@@ -41,7 +44,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Invalid(_) | Self::Limit(_) => None,
+            Self::Invalid(_) | Self::Denied(_) | Self::Limit(_) => None,
             Self::Unwritable { name: _, source } => Some(source),
         }
     }
@@ -72,6 +75,7 @@ pub fn emit_version<T: Serialize + ?Sized>(
     })?;
     host::emit(name, version, &payload).map_err(|refusal| match refusal {
         host::Refusal::Invalid(why) => Error::Invalid(why),
+        host::Refusal::Denied(why) => Error::Denied(why),
         host::Refusal::Limit(which) => Error::Limit(which),
     })
 }

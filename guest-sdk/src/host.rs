@@ -16,6 +16,8 @@ pub(crate) use double::{config_get, emit, log, state_delete, state_get, state_se
 pub(crate) enum Refusal {
     /// The name or the payload is not legal.
     Invalid(String),
+    /// The component may not do this.
+    Denied(String),
     /// A limit was hit.
     Limit(String),
 }

@@ -40,6 +40,7 @@ pub(crate) fn emit(name: &str, version: u32, payload: &str) -> Result<String, Re
     };
     wit::emit::emit(&event).map_err(|error| match error {
         wit::emit::Error::Invalid(why) => Refusal::Invalid(why),
+        wit::emit::Error::Denied(why) => Refusal::Denied(why),
         wit::emit::Error::Limit(which) => Refusal::Limit(which),
     })
 }

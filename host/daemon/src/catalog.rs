@@ -173,10 +173,10 @@ impl Catalog {
     /// in service is touched.
     async fn build(&self, stem: &str, files: &Files) -> Result<Component, String> {
         let name = ComponentName::parse(stem).map_err(|error| error.to_string())?;
-        let sidecar = self.sidecar(files)?;
+        let sidecar = self.sidecar(stem, files)?;
         let bytes = read(files.wasm.clone(), self.config.component_bytes_max).await?;
         let settings = sidecar.settings.clone();
-        let manifest = manifest(name.clone(), sidecar, &self.config);
+        let manifest = manifest(name.clone(), sidecar);
         let loaded = self
             .sandbox
             .load(bytes, manifest)
@@ -192,10 +192,10 @@ impl Catalog {
         .map_err(|clash| clash.to_string())
     }
 
-    fn sidecar(&self, files: &Files) -> Result<Sidecar, String> {
+    fn sidecar(&self, stem: &str, files: &Files) -> Result<Sidecar, String> {
         match &files.sidecar {
             Some(path) => Sidecar::load(path, &self.config).map_err(|faults| faults.to_string()),
-            None => Ok(Sidecar::of_defaults(&self.config)),
+            None => Ok(Sidecar::of_defaults(stem, &self.config)),
         }
     }
 
@@ -247,7 +247,7 @@ async fn read(path: PathBuf, bytes_max: u64) -> Result<Vec<u8>, String> {
 }
 
 /// What the sandbox is told beside the bytes.
-fn manifest(name: ComponentName, sidecar: Sidecar, host: &ComponentsConfig) -> Manifest {
+fn manifest(name: ComponentName, sidecar: Sidecar) -> Manifest {
     let routes = sidecar.routes.map(|routes| {
         let route = |route: crate::config::SidecarRoute| ManifestRoute {
             patterns: route.patterns,
@@ -256,11 +256,9 @@ fn manifest(name: ComponentName, sidecar: Sidecar, host: &ComponentsConfig) -> M
         };
         routes.into_iter().map(route).collect()
     });
-    let grants = sidecar.grants.unwrap_or_else(|| host.grants.clone());
     Manifest {
         name,
         settings: sidecar.settings,
         routes,
-        grants: grants.into_iter().collect(),
     }
 }

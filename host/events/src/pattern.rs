@@ -57,6 +57,19 @@ impl Pattern {
         }
     }
 
+    /// Whether every event name of the other belongs to this one.
+    pub fn covers(&self, other: &Self) -> bool {
+        let (mut own, mut other) = (self.as_str().split('.'), other.as_str().split('.'));
+        loop {
+            match (own.next(), other.next()) {
+                (None, None) | (Some(">"), Some(_)) => return true,
+                (Some("*"), Some(token)) if token != ">" => {}
+                (Some(a), Some(b)) if a == b => {}
+                (Some(_) | None, Some(_)) | (Some(_), None) => return false,
+            }
+        }
+    }
+
     /// Whether some event name belongs to both.
     pub fn overlaps(&self, other: &Self) -> bool {
         overlap(self.as_str(), other.as_str())
@@ -114,6 +127,29 @@ mod tests {
         assert!(pattern("a.>").overlaps(&pattern("a.b.c")));
         assert!(!pattern("a.*").overlaps(&pattern("b.*")));
         assert!(!pattern("a.*").overlaps(&pattern("a.*.c")));
+    }
+
+    #[test]
+    fn a_pattern_covers_what_cannot_name_anything_else() {
+        for (own, other) in [
+            ("a.*", "a.b"),
+            ("a.*", "a.*"),
+            ("a.>", "a.*"),
+            ("a.>", "a.b.>"),
+            (">", "a.>"),
+            ("a.b", "a.b"),
+        ] {
+            assert!(pattern(own).covers(&pattern(other)), "{own} {other}");
+        }
+        for (own, other) in [
+            ("a.*", "a.>"),
+            ("a.b", "a.*"),
+            ("a.>", ">"),
+            ("a.*", "a.b.c"),
+            ("a.>", "a"),
+        ] {
+            assert!(!pattern(own).covers(&pattern(other)), "{own} {other}");
+        }
     }
 
     #[test]

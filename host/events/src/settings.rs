@@ -7,6 +7,7 @@ use crate::breaker::BreakerPolicy;
 use crate::effects::Effects;
 use crate::order::Order;
 use crate::retry::RetryPolicy;
+use crate::rights::Rights;
 
 /// Settings of one component, from its `<name>.toml` over the host's defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Settings {
     pub start: StartFrom,
     /// What the guest reads through `config`.
     pub config: BTreeMap<String, String>,
+    /// What it may do.
+    pub rights: Rights,
 }
 
 impl Default for Settings {
@@ -40,6 +43,7 @@ impl Default for Settings {
             inbox: Inbox::Every,
             start: StartFrom::Beginning,
             config: BTreeMap::new(),
+            rights: Rights::default(),
         }
     }
 }

@@ -3,9 +3,7 @@
 //!
 //! A load error never touches what is in service already.
 
-use qx_events::Clash;
-
-use crate::manifest::Capability;
+use qx_events::{Capability, Clash};
 
 /// The sandbox cannot be built: there is nothing to run components with.
 #[derive(Debug, thiserror::Error)]
@@ -110,14 +108,14 @@ pub enum LoadError {
     },
     /// It wants something that this handler does not get.
     #[error(
-        "the component imports `{import}`, which is not granted: add \"{capability}\" to `grants` in `{component}.toml`, and under `[components]` of the host if they are named there, or build it without"
+        "the component imports `{import}`, which is not granted: {}, or build it without", how_to_grant(*.capability, component)
     )]
     NotGranted {
         /// Its name.
         import: String,
         /// The word to add.
         capability: Capability,
-        /// Whose sidecar.
+        /// Whose rights.
         component: String,
     },
     /// The imports have the right names and the wrong types.
@@ -250,4 +248,12 @@ pub enum LoadError {
         "the compiler gave up on the component: this is a fault of the host, please report it with the file"
     )]
     Compiler(#[source] tokio::task::JoinError),
+}
+
+/// Where the word has to stand, for the one who can write it there.
+fn how_to_grant(capability: Capability, component: &str) -> String {
+    format!(
+        "add \"{capability}\" to `capabilities` under `[grants.{component}]` of qx-host.toml, \
+            and to `grants` in `{component}.toml` if that file has them"
+    )
 }

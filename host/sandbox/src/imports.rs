@@ -4,9 +4,11 @@
 //! WASI 0.2 is linked so that ordinary toolchains work, and inert: no file, no
 //! environment, no socket, an empty standard input.
 
+use qx_events::Capability;
+
 use crate::contract;
 use crate::error::LoadError;
-use crate::manifest::{Capability, Manifest};
+use crate::manifest::Manifest;
 
 /// Checks the names of all imports; the first that is not allowed is the error.
 pub(crate) fn check(imports: &[String], manifest: &Manifest) -> Result<(), LoadError> {
@@ -63,11 +65,13 @@ fn check_one(name: &str, manifest: &Manifest) -> Result<(), LoadError> {
         }
     };
     match capability {
-        Some(capability) if !manifest.grants.allow(capability) => Err(LoadError::NotGranted {
-            import: name.to_owned(),
-            capability,
-            component: manifest.name.to_string(),
-        }),
+        Some(capability) if !manifest.settings.rights.allow(capability) => {
+            Err(LoadError::NotGranted {
+                import: name.to_owned(),
+                capability,
+                component: manifest.name.to_string(),
+            })
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -99,10 +103,9 @@ fn is_wasi_0_2(version: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use qx_events::ComponentName;
+    use qx_events::{ComponentName, Rights};
 
     use super::*;
-    use crate::manifest::Grants;
 
     fn manifest() -> Manifest {
         Manifest::new(ComponentName::parse("stars").unwrap())
@@ -167,14 +170,17 @@ mod tests {
     #[test]
     fn what_is_not_granted_is_refused_with_the_word_that_grants_it() {
         let mut bare = manifest();
-        bare.grants = Grants::none();
+        bare.settings.rights = Rights::none();
         for (name, word) in [
             ("qx:events/state@1.0.0", "\"state\""),
             ("wasi:clocks/wall-clock@0.2.0", "\"clock\""),
             ("wasi:random/random@0.2.0", "\"random\""),
         ] {
             let text = refusal(name, &bare).unwrap();
-            assert!(text.contains(word) && text.contains("stars.toml"), "{text}");
+            assert!(
+                text.contains(word) && text.contains("[grants.stars]"),
+                "{text}"
+            );
         }
         assert_eq!(refusal("qx:events/types@1.0.0", &bare), None);
     }

@@ -30,5 +30,5 @@ pub use compile::{ChildCompiler, Compilation, compile_as_child};
 pub use error::{LoadError, SandboxError};
 pub use limits::{FIXED, FixedLimit};
 pub use log_sink::{CallId, LogSink};
-pub use manifest::{Capability, Grants, Manifest, ManifestRoute};
+pub use manifest::{Manifest, ManifestRoute};
 pub use sandbox::{Loaded, Sandbox, SandboxConfig};

@@ -3,6 +3,8 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::rights::RightsView;
+
 /// The host, as the admin pages see it.
 #[async_trait]
 pub trait Insight: Send + Sync {
@@ -34,6 +36,9 @@ pub struct HandlerView {
     /// other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumed_by: Option<String>,
+    /// What the build in service may do; none when nothing is in service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rights: Option<RightsView>,
     /// Why it is not as it should be.
     pub reason: Option<String>,
     /// Since when it is so, ISO 8601.

@@ -13,9 +13,11 @@ mod insight;
 mod listener;
 mod pages;
 mod pulse;
+mod rights;
 mod server;
 
 pub use client::ClientError;
 pub use control::{Control, Refusal, Request, Resumed};
 pub use insight::{Check, HandlerView, Insight, Readiness};
+pub use rights::RightsView;
 pub use server::{Admin, AdminError};

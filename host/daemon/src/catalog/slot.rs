@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use qx_events::{Component, Order};
 
-use crate::admin::HandlerView;
+use crate::admin::{HandlerView, RightsView};
 
 /// One component's place.
 #[derive(Debug)]
@@ -87,6 +87,7 @@ impl Slot {
                 .collect(),
             order: serving.and_then(|component| order(component)),
             consumed_by: None,
+            rights: serving.map(|component| RightsView::of(&component.settings.rights)),
             reason: reason.cloned(),
             since: since.to_rfc3339(),
         }

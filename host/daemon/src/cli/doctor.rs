@@ -1,6 +1,7 @@
 //! `qx-host doctor`: tries everything a host needs, and says what would help.
 
 mod dead_letters;
+mod rights;
 
 use std::path::Path;
 
@@ -67,7 +68,9 @@ pub(super) async fn doctor(config: Option<&Path>, output: Output) -> Result<Exit
     ];
     findings.extend(dead_letters::look(&config).await);
     findings.extend(stream(&config).await);
-    findings.extend([components(&config), wasm()]);
+    findings.push(components(&config));
+    findings.extend(rights::look(&config));
+    findings.push(wasm());
     match output {
         Output::Json => screen::json(&findings)?,
         Output::Text => {

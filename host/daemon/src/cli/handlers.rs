@@ -9,8 +9,8 @@ use qx_events::ComponentName;
 use super::args::{Output, PauseArgs};
 use super::exit::{Exit, Failure};
 use super::screen;
-use crate::admin::Request;
 use crate::admin::client::{self, ClientError};
+use crate::admin::{Request, RightsView};
 use crate::config::Config;
 use crate::open;
 
@@ -74,16 +74,19 @@ pub(super) async fn list(config: Option<&Path>, output: Output) -> Result<Exit, 
                     .collect();
                 let reason = handler.reason.clone().unwrap_or_default();
                 let events = handler.events.join(" ");
+                let rights = handler.rights.as_ref().map(RightsView::line);
                 vec![
                     handler.component.clone(),
                     digest,
                     handler.state.clone(),
                     events,
+                    rights.unwrap_or_default(),
                     reason,
                 ]
             };
             let rows: Vec<Vec<String>> = handlers.iter().map(row).collect();
-            screen::table(&["COMPONENT", "DIGEST", "STATE", "EVENTS", "REASON"], &rows);
+            let columns = ["COMPONENT", "DIGEST", "STATE", "EVENTS", "RIGHTS", "REASON"];
+            screen::table(&columns, &rows);
         }
     }
     Ok(Exit::Done)

@@ -83,7 +83,9 @@ pub(super) mod bounds {
     }
 }
 
-pub(super) const GRANT_WORDS: &[&str] = &["log", "config", "state", "emit", "clock", "random"];
+pub(super) const GRANT_WORDS: &[&str] = &[
+    "log", "config", "state", "emit", "clock", "random", "secrets", "http", "sql",
+];
 pub(super) const PUBLISH_WORDS: &[&str] = &["auto", "pipelined", "batch"];
 pub(super) const START_WORDS: &[&str] = &["beginning", "now"];
 
@@ -158,7 +160,7 @@ keys! {
         .doc("Compiled components. Only the host may write there.");
     COMPONENTS_GRANTS = Key::new("components", "grants", Kind::Words(GRANT_WORDS))
         .default("log,config,state,emit,clock,random")
-        .doc("What components may import; a component's own file can only narrow it.");
+        .doc("What every component may import. `[grants.<component>]` adds to it for one, and a component's own file can only narrow it.");
     COMPONENTS_MAX_MB = number("components", "max_component_mb", 1, 512, "MiB")
         .default("64")
         .doc("Largest component that is compiled.");

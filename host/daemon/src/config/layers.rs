@@ -13,6 +13,9 @@ use super::key::{Key, full_name, variable_name};
 /// Largest file that is read, in bytes: written by hand, so far smaller.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
+/// Sections whose keys are names that the operator chooses.
+const NAMED_SECTIONS: [&str; 2] = [super::grants::SECTION, super::secrets::SECTION];
+
 /// A value as it was written.
 #[derive(Debug)]
 pub(super) enum Raw {
@@ -134,7 +137,11 @@ impl File {
     ) {
         let mut sections: Vec<&'static str> = known.iter().map(|key| key.section).collect();
         sections.dedup();
+        sections.extend(NAMED_SECTIONS);
         for (name, item) in self.root().iter() {
+            if NAMED_SECTIONS.contains(&name) {
+                continue; // Read by those who know what may stand there.
+            }
             let span = self.root().key(name).and_then(toml_edit::Key::span);
             match item.as_table_like() {
                 Some(table) if sections.contains(&name) => {

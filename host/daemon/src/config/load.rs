@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use qx_broker::PublishWay;
-use qx_events::{Limits, RetryPolicy, Settings, StartFrom};
-use qx_sandbox::Capability;
+use qx_events::{Capability, Limits, RetryPolicy, Rights, Settings, StartFrom};
 use url::Url;
 
 use super::database::DatabaseUrl;
 use super::fault::{ConfigFault, ConfigFaults, Place};
+use super::grants::GrantTable;
 use super::key::Key;
 use super::keys;
 use super::layers::{self, File, Given, Raw, Values};
@@ -23,6 +23,7 @@ use super::model::{
 };
 use super::nats;
 use super::reader::Reader;
+use super::secrets;
 
 impl Config {
     /// The name of the file that is looked for where none is named.
@@ -63,16 +64,26 @@ impl Config {
         let mut values = Values::new();
         let mut faults = Vec::new();
         take_base(base, &mut values, &mut faults);
-        match file {
-            Ok(Some(file)) => file.take_sections(keys::ALL, &mut values, &mut faults),
-            Ok(None) => {}
-            Err(fault) => faults.push(fault),
+        let file = file.unwrap_or_else(|fault| {
+            faults.push(fault);
+            None
+        });
+        if let Some(file) = &file {
+            file.take_sections(keys::ALL, &mut values, &mut faults);
         }
         layers::take_variables(&variables, keys::ALL, &mut values, &mut faults);
         let folder = path.and_then(Path::parent).unwrap_or(Path::new(""));
         let reader = Reader::new(values, folder, &variables, faults);
-        let config = build(&reader);
-        ConfigFaults::check(config, reader.into_faults())
+        let mut config = build(&reader);
+        let mut faults = reader.into_faults();
+        let components = &mut config.components;
+        components.secrets = secrets::read(file.as_ref(), folder, &variables, &mut faults);
+        if let Some(file) = &file {
+            let known = components.secrets.keys().map(String::as_str).collect();
+            let grants = std::mem::take(&mut components.grants);
+            components.grants = grants.read(file, &known, &mut faults);
+        }
+        ConfigFaults::check(config, faults)
     }
 }
 
@@ -177,7 +188,8 @@ fn components(reader: &Reader<'_>) -> ComponentsConfig {
         defaults,
         dir: reader.path(&keys::COMPONENTS_DIR).unwrap_or_default(),
         cache_dir: reader.path(&keys::COMPONENTS_CACHE_DIR).unwrap_or_default(),
-        grants: grants(&reader.words(&keys::COMPONENTS_GRANTS)),
+        grants: GrantTable::of_all(capabilities(&reader.words(&keys::COMPONENTS_GRANTS))),
+        secrets: BTreeMap::new(),
         component_bytes_max: reader.number(&keys::COMPONENTS_MAX_MB) << 20,
         compile_time: Duration::from_secs(reader.number(&keys::COMPONENTS_COMPILE_TIMEOUT)),
         compile_memory_bytes: reader.number(&keys::COMPONENTS_COMPILE_MEMORY) << 20,
@@ -185,7 +197,7 @@ fn components(reader: &Reader<'_>) -> ComponentsConfig {
 }
 
 /// The capabilities behind words that the reader has checked.
-pub(super) fn grants(words: &[&str]) -> BTreeSet<Capability> {
+pub(super) fn capabilities(words: &[&str]) -> BTreeSet<Capability> {
     words
         .iter()
         .filter_map(|word| Capability::parse(word))
@@ -238,6 +250,7 @@ fn defaults(reader: &Reader<'_>) -> Settings {
         inbox: qx_events::Inbox::Every,
         start: start(reader.word(&keys::DEFAULTS_START).unwrap_or_default()),
         config: BTreeMap::new(),
+        rights: Rights::default(),
     }
 }
 

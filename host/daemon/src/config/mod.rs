@@ -8,6 +8,7 @@
 
 mod database;
 mod fault;
+mod grants;
 mod key;
 mod keys;
 mod layers;
@@ -18,10 +19,12 @@ mod nats;
 mod reader;
 mod reference;
 mod secret;
+mod secrets;
 mod sidecar;
 
 pub use database::DatabaseUrl;
 pub use fault::{ConfigFault, ConfigFaults, Place};
+pub use grants::GrantTable;
 pub use limits::table as limits_table;
 pub use model::{
     AdminConfig, ComponentsConfig, Config, ConsumerConfig, DatabaseConfig, DeadLettersConfig,
@@ -31,6 +34,7 @@ pub use model::{
 pub use nats::{NatsAuth, NatsConfig, NatsIdentity, NatsTls};
 pub use reference::reference;
 pub use secret::Secret;
+pub use secrets::NamedSecret;
 pub use sidecar::{Sidecar, SidecarRoute};
 
 #[cfg(test)]

@@ -1,17 +1,18 @@
 //! A configuration that is valid: plain data, with units in the types.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use qx_broker::PublishWay;
 use qx_events::Settings;
-use qx_sandbox::Capability;
 use url::Url;
 
 use super::database::DatabaseUrl;
+use super::grants::GrantTable;
 use super::nats::NatsConfig;
+use super::secrets::NamedSecret;
 
 /// Everything an operator can set for one host.
 #[derive(Debug, Clone)]
@@ -79,8 +80,10 @@ pub struct ComponentsConfig {
     pub dir: PathBuf,
     /// Where their compiled form is kept.
     pub cache_dir: PathBuf,
-    /// What they may import at most.
-    pub grants: BTreeSet<Capability>,
+    /// What each of them may do at most.
+    pub grants: GrantTable,
+    /// Secrets by name; who may read them is granted.
+    pub secrets: BTreeMap<String, NamedSecret>,
     /// Largest component that is compiled, in bytes.
     pub component_bytes_max: u64,
     /// Time that compiling one component may take.

@@ -2,7 +2,16 @@
 //! keys: a key that is not documented cannot exist.
 
 use super::key::{Key, Kind};
-use super::{keys, sidecar};
+use super::{grants, keys, sidecar};
+
+const GRANTS: &str = "\n### `[grants.<component>]`, and `[grants.\"*\"]` for every component\n
+What a component may do over and above `components.grants`; lists of both tables add up, `emit` and `sql` \
+of its own table win. A component that is not there yet is no fault. See [capabilities](capabilities.md).\n
+| key | value | what it is |\n|---|---|---|";
+
+const SECRETS: &str = "\n### `[secrets]`\n
+Secrets of any name (1 to 64 of `a` to `z`, `0` to `9`, `_` and `-`) for the components that they are granted to: \
+text, with `${env:NAME}` in it, or `file:/path`. In the environment `QX_SECRETS__NAME`.";
 
 /// Every key with its kind, bounds, default and sentence, as Markdown.
 pub fn reference() -> String {
@@ -18,6 +27,12 @@ pub fn reference() -> String {
             format!("| `{name}` | {} | {} | {doc} |", value(key), default(key))
         }));
     }
+    lines.push(GRANTS.to_owned());
+    lines.extend(grants::KEYS.iter().map(|key| {
+        let (name, doc) = (key.name, key.doc);
+        format!("| `{name}` | {} | {doc} |", value(key))
+    }));
+    lines.push(SECRETS.to_owned());
     lines.push("\n## A component's file: `<name>.toml`".to_owned());
     for section in sidecar::KEYS.chunk_by(|one, next| one.section == next.section) {
         let title = match section.first().map_or("", |key| key.section) {
@@ -99,7 +114,7 @@ mod tests {
 
     #[test]
     fn every_key_has_a_sentence() {
-        for key in keys::ALL.iter().chain(sidecar::KEYS) {
+        for key in keys::ALL.iter().chain(sidecar::KEYS).chain(grants::KEYS) {
             assert!(key.doc.ends_with('.'), "{}", key.full());
         }
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Longest secret that is read from a file, in bytes: a token or a URL, not a
 /// mistaken path to something large.
@@ -34,6 +34,11 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// The file that `raw` refers to, if it does.
+pub(super) fn file_of(raw: &str, folder: &Path) -> Option<PathBuf> {
+    raw.strip_prefix("file:").map(|path| folder.join(path))
+}
+
 /// Follows the references in `raw`. The error is a text for the operator and does
 /// not repeat the value.
 pub(super) fn resolve(
@@ -41,11 +46,15 @@ pub(super) fn resolve(
     folder: &Path,
     variables: &BTreeMap<String, String>,
 ) -> Result<String, String> {
-    let Some(path) = raw.strip_prefix("file:") else {
-        return with_variables(raw, variables);
-    };
-    let path = folder.join(path);
-    match std::fs::read_to_string(&path) {
+    match file_of(raw, folder) {
+        Some(path) => read_file(&path),
+        None => with_variables(raw, variables),
+    }
+}
+
+/// The whole of a secret's file. The error does not repeat what is in it.
+fn read_file(path: &Path) -> Result<String, String> {
+    match std::fs::read_to_string(path) {
         Ok(text) if text.len() > SECRET_BYTES_MAX => Err(format!(
             "the secret's file {} is larger than {SECRET_BYTES_MAX} bytes; is it the right one?",
             path.display()

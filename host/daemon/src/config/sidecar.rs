@@ -4,23 +4,23 @@
 //! It can narrow what the host grants, never widen it.
 
 mod keys;
+mod rights;
 mod routes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
 use qx_events::{
-    BreakerPolicy, Inbox, KeyField, Limits, Order, Pattern, RetryPolicy, Settings, Versions,
+    BreakerPolicy, Inbox, KeyField, Limits, Order, Pattern, RetryPolicy, Rights, Settings, Versions,
 };
-use qx_sandbox::Capability;
 use toml_edit::TableLike;
 
 use super::fault::{ConfigFault, ConfigFaults};
 use super::key::Key;
 use super::layers::{File, Values};
-use super::load::{count, grants, size, start};
+use super::load::{count, size, start};
 use super::model::ComponentsConfig;
 use super::reader::{Reader, kind_of};
 
@@ -31,8 +31,6 @@ pub struct Sidecar {
     pub settings: Settings,
     /// Routes, in place of those the component carries.
     pub routes: Option<Vec<SidecarRoute>>,
-    /// What it may import, in place of all that the host grants.
-    pub grants: Option<BTreeSet<Capability>>,
 }
 
 /// One line of routes. An export that was left out is the component's only one.
@@ -53,12 +51,14 @@ pub(super) use keys::ALL as KEYS;
 const SECTIONS: [&str; 5] = ["routes", "retry", "breaker", "limits", "config"];
 
 impl Sidecar {
-    /// What a component without a file gets.
-    pub fn of_defaults(host: &ComponentsConfig) -> Self {
+    /// What a component without a file gets: all that the host grants it.
+    pub fn of_defaults(component: &str, host: &ComponentsConfig) -> Self {
         Self {
-            settings: host.defaults.clone(),
+            settings: Settings {
+                rights: host.grants.rights_of(component),
+                ..host.defaults.clone()
+            },
             routes: None,
-            grants: None,
         }
     }
 
@@ -66,21 +66,22 @@ impl Sidecar {
     pub fn load(path: &Path, host: &ComponentsConfig) -> Result<Self, ConfigFaults> {
         let absent = std::fs::metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound);
         if absent {
-            return Ok(Self::of_defaults(host));
+            return Ok(Self::of_defaults(&name_of(path), host));
         }
-        Self::from_file(File::read(path), host)
+        Self::from_file(&name_of(path), File::read(path), host)
     }
 
     /// As [`Sidecar::load`], with the file's text at hand.
     pub fn parse(path: &Path, text: &str, host: &ComponentsConfig) -> Result<Self, ConfigFaults> {
-        Self::from_file(File::parse(path, text), host)
+        Self::from_file(&name_of(path), File::parse(path, text), host)
     }
 
     fn from_file(
+        component: &str,
         file: Result<File, ConfigFault>,
         host: &ComponentsConfig,
     ) -> Result<Self, ConfigFaults> {
-        let sidecar = Self::of_defaults(host);
+        let sidecar = Self::of_defaults(component, host);
         let file = match file {
             Ok(file) => file,
             Err(fault) => return ConfigFaults::check(sidecar, vec![fault]),
@@ -100,16 +101,18 @@ impl Sidecar {
         let reader = Reader::new(values, Path::new(""), &variables, faults);
         let settings = Settings {
             config,
+            rights: rights::read(&reader, component, sidecar.settings.rights),
             ..read_settings(&reader, host)
         };
-        let grants = read_grants(&reader, host);
-        let sidecar = Self {
-            settings,
-            routes,
-            grants,
-        };
+        let sidecar = Self { settings, routes };
         ConfigFaults::check(sidecar, reader.into_faults())
     }
+}
+
+/// The component that a file belongs to: its stem.
+fn name_of(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default();
+    stem.to_string_lossy().into_owned()
 }
 
 /// A section that must be a table, if it is there.
@@ -190,6 +193,7 @@ fn read_settings(reader: &Reader<'_>, host: &ComponentsConfig) -> Settings {
         },
         start: reader.word_given(&keys::START).map_or(base.start, start),
         config: BTreeMap::new(),
+        rights: Rights::none(),
     }
 }
 
@@ -235,18 +239,6 @@ fn read_breaker(reader: &Reader<'_>, base: &BreakerPolicy) -> BreakerPolicy {
         );
     }
     breaker
-}
-
-fn read_grants(reader: &Reader<'_>, host: &ComponentsConfig) -> Option<BTreeSet<Capability>> {
-    let wanted = grants(&reader.words_given(&keys::GRANTS)?);
-    for grant in wanted.difference(&host.grants) {
-        let text = format!(
-            "the host does not grant \"{grant}\"; add it to grants in [components] of the \
-                host's configuration, or leave it out here"
-        );
-        reader.fault(&keys::GRANTS, text);
-    }
-    Some(wanted)
 }
 
 #[cfg(test)]

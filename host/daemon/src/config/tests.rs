@@ -6,7 +6,7 @@ use std::time::Duration;
 use qx_events::Settings;
 
 use super::keys;
-use qx_sandbox::Capability;
+use qx_events::Capability;
 
 use super::*;
 
@@ -90,6 +90,8 @@ fn the_example_of_the_documentation_is_valid() {
     let host = examples.next().flatten().unwrap();
     let config = parse(host, &[("QX_PASSWORD", "s3cret")]).unwrap();
     assert_eq!(config.database.url.expose(), "postgres://qx:s3cret@db/app");
+    let rights = examples.next().flatten().unwrap();
+    parse(rights, &[("GITHUB_TOKEN", "s3cret")]).unwrap();
     let component = examples.next().flatten().unwrap();
     Sidecar::parse(Path::new("orders.toml"), component, &config.components).unwrap();
 }

@@ -57,6 +57,9 @@ impl Context {
         }
         let invalid = |why: String| Error::Invalid(visible(&why, WHY_BYTES_MAX));
         let name = EventName::parse(&event.name).map_err(|error| invalid(error.to_string()))?;
+        if !self.shared.settings.rights.may_emit(&name) {
+            return Err(Error::Denied(self.not_granted(&name)));
+        }
         if event.version == 0 || i32::try_from(event.version).is_err() {
             let version = event.version;
             return Err(invalid(format!(
@@ -75,6 +78,14 @@ impl Context {
         let id = envelope.event_id.to_string();
         self.emitted.0.push(NewEvent::of(envelope));
         Ok(id)
+    }
+
+    fn not_granted(&self, name: &EventName) -> String {
+        let component = &self.shared.name;
+        format!(
+            "`{component}` may not emit `{name}`: add it to `emit` under `[grants.{component}]` of \
+                qx-host.toml, and in `{component}.toml` if that file has the key"
+        )
     }
 
     /// The event as it will be recorded: what it inherits comes from its cause.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qx_events::{Outcome, StateRead, StateWrite};
+use qx_events::{Outcome, Pattern, StateRead, StateWrite};
 
 use super::world::{ID, PARENT, World, effects};
 use crate::testing::ping;
@@ -260,4 +260,20 @@ async fn what_is_no_event_is_told_to_the_guest_and_not_emitted() {
         let logged = world.logged().pop().unwrap();
         assert!(logged.contains(why), "{name} {version} {payload}: {logged}");
     }
+}
+
+#[tokio::test]
+async fn an_event_whose_name_is_not_granted_is_refused_with_how_to_grant_it() {
+    let mut world = World::new();
+    let granted = vec![Pattern::parse("repo.*").unwrap()];
+    world.manifest.settings.rights.emit = Some(granted);
+    let emitted = effects(world.run(emit("repo.starred", 1, "{}")).await).emitted;
+    assert_eq!(emitted.len(), 2);
+    let outcome = world.run(emit("order.placed", 1, "{}")).await;
+    assert!(effects(outcome).emitted.is_empty());
+    let logged = world.logged().pop().unwrap();
+    assert!(
+        logged.contains("`order.placed`: add it to `emit` under `[grants.stars]`"),
+        "{logged}"
+    );
 }

@@ -1,10 +1,10 @@
 //! What can be put in service, and what is told to the author of what cannot.
 
-use qx_events::{Outcome, Pattern, Versions};
+use qx_events::{Capability, Outcome, Pattern, Rights, Versions};
 
 use super::world::{World, effects};
 use crate::testing::{PING, component, encode, ping};
-use crate::{Capability, Grants, Loaded, ManifestRoute};
+use crate::{Loaded, ManifestRoute};
 
 /// One function for everything.
 const HANDLER: &str = "
@@ -258,7 +258,7 @@ async fn an_import_that_no_handler_gets_is_refused_by_name() {
 #[tokio::test]
 async fn an_import_that_is_not_granted_says_how_to_grant_it() {
     let mut world = World::new();
-    world.manifest.grants = [Capability::Log].into_iter().collect::<Grants>();
+    world.manifest.settings.rights = Rights::of([Capability::Log]);
     let refusal = world
         .refusal(ping(
             "(call $delete (i32.const 0) (i32.const 0)) (call $ok)",
@@ -266,7 +266,7 @@ async fn an_import_that_is_not_granted_says_how_to_grant_it() {
         ))
         .await;
     assert!(
-        refusal.contains("grants") && refusal.contains("stars.toml"),
+        refusal.contains("to `capabilities` under `[grants.stars]`"),
         "{refusal}"
     );
 }

@@ -1,8 +1,9 @@
 //! Toolchains that link WASI: what they find works or is empty, and counts.
 
+use qx_events::{Capability, Rights};
+
 use super::world::{World, effects, failure};
 use crate::testing::encode;
-use crate::{Capability, Grants};
 
 /// As much of WASI as the tests call, in its own words.
 const WORLD: &str = "
@@ -134,7 +135,7 @@ async fn a_component_without_the_grant_is_not_loaded() {
     let but_random = Capability::ALL
         .into_iter()
         .filter(|capability| *capability != Capability::Random);
-    world.manifest.grants = but_random.collect::<Grants>();
+    world.manifest.settings.rights = Rights::of(but_random);
     let refusal = world.refusal(guest("(drop (call $random))", "")).await;
     assert!(refusal.contains("wasi:random/random@0.2.0"), "{refusal}");
     assert!(refusal.contains("\"random\""), "{refusal}");

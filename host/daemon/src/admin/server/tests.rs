@@ -38,6 +38,7 @@ fn stars() -> HandlerView {
         versions: vec!["1,2".to_owned()],
         order: None,
         consumed_by: None,
+        rights: None,
         reason: Some("no export takes an event".to_owned()),
         since: "2026-03-01T10:00:00Z".to_owned(),
     }

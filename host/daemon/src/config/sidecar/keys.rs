@@ -24,7 +24,13 @@ keys! {
     START = Key::new("", "start", Kind::Word(START_WORDS))
         .doc("Where it begins when it has never run before.");
     GRANTS = Key::new("", "grants", Kind::Words(GRANT_WORDS))
-        .doc("What it may import; within `components.grants` of the host.");
+        .doc("What it may import, within what the host grants it. Not set: all of that.");
+    EMIT = Key::new("", "emit", Kind::List)
+        .doc("The events that it may emit, within what the host grants it: names, or patterns with `*` and `>`. Not set: all of that.");
+    SECRETS = Key::new("", "secrets", Kind::List)
+        .doc("The secrets that it may read, by name, within what the host grants it. Not set: all of that.");
+    HTTP = Key::new("", "http", Kind::List)
+        .doc("Where it may send requests, such as `\"https://api.example.com\"`, within what the host grants it. Not set: all of that.");
     ROUTE_EVENTS = Key::new("routes", "events", Kind::List)
         .doc("Event names or patterns: `*` is one token, `>` the rest.");
     ROUTE_VERSIONS = Key::new("routes", "versions", Kind::List)

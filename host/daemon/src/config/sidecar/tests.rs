@@ -1,5 +1,7 @@
 //! A component's file as its operator meets it.
 
+use qx_events::Capability;
+
 use super::*;
 use crate::config::Config;
 
@@ -24,7 +26,7 @@ fn fault(text: &str) -> String {
 #[test]
 fn a_component_without_a_file_gets_the_defaults() {
     let none = Sidecar::load(Path::new("nowhere/stars.toml"), &host()).unwrap();
-    assert_eq!(none, Sidecar::of_defaults(&host()));
+    assert_eq!(none, Sidecar::of_defaults("stars", &host()));
     assert_eq!(parse("").unwrap(), none);
     assert_eq!(none.routes, None);
 }
@@ -86,12 +88,9 @@ currency = "EUR"
         inbox: Inbox::Effects,
         start: qx_events::StartFrom::Now,
         config: BTreeMap::from([("currency".to_owned(), "EUR".to_owned())]),
+        rights: Rights::of([Capability::Log, Capability::State]),
     };
     assert_eq!(sidecar.settings, expected);
-    assert_eq!(
-        sidecar.grants,
-        Some(BTreeSet::from([Capability::Log, Capability::State]))
-    );
 }
 
 #[test]
@@ -140,7 +139,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "grants = [\"clock\"]",
-        "1:10: grants: the host does not grant \"clock\"; add it to grants in [components]",
+        "1:10: grants: the host does not grant \"clock\"; add it to capabilities in [grants.stars]",
     ),
     (
         "grants = [\"clok\"]",
