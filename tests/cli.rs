@@ -231,6 +231,10 @@ async fn listings_for_people_name_the_same_things() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_finds_nothing_where_nothing_is_wrong() {
     let world = World::with(Way::Servers, &["stars"]).await;
+    let key = "RWQtfnTkFqWRZWnwqpmZ1zXiIL7h02kfbgoJ+9+54ieeOL3LCFHwBr36";
+    let trusting = format!("[components]\ntrusted_keys = [\"{key}\"]\n");
+    let config = world.config().replace("[components]\n", &trusting);
+    world.write("qx-host.toml", &config);
     let ran = world.qx(&["doctor", "--output", "json"]).await.ok();
     for finding in ran.json().as_array().unwrap() {
         assert_eq!(finding["state"], "ok", "{finding}");
@@ -241,6 +245,7 @@ async fn the_doctor_finds_nothing_where_nothing_is_wrong() {
         "database",
         "stream",
         "components",
+        "signed with 6591A516E4747E2D only",
         "toolchain",
     ] {
         assert!(told.contains(part), "no {part} in {told}");

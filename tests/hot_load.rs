@@ -220,6 +220,15 @@ async fn files_that_can_be_no_component_are_refused_visibly() {
     std::fs::write(&outside, &bytes).unwrap();
     symlink(&outside, world.path("components/link.wasm")).unwrap();
     std::fs::create_dir(world.path("components/folder.wasm")).unwrap();
+    // Who opens it to read waits for a writer, for ever.
+    let pipe = std::process::Command::new("mkfifo")
+        .arg(world.path("components/pipe.wasm"))
+        .status();
+    assert!(pipe.expect("mkfifo is there").success());
+    let socket = std::os::unix::net::UnixListener::bind(world.path("components/socket.wasm"));
+    // A hole: 300 MB of nothing.
+    let huge = std::fs::File::create(world.path("components/huge.wasm")).unwrap();
+    huge.set_len(300 << 20).unwrap();
     for name in [
         "Upper.wasm",
         "a..b.wasm",
@@ -230,8 +239,11 @@ async fn files_that_can_be_no_component_are_refused_visibly() {
         world.put(name, &bytes);
     }
     for (file, part) in [
-        ("link.wasm", "symbolic links are not followed"),
-        ("folder.wasm", "not a file"),
+        ("link.wasm", "a symbolic link"),
+        ("folder.wasm", "a folder"),
+        ("pipe.wasm", "a named pipe"),
+        ("socket.wasm", "a socket"),
+        ("huge", "huge.wasm is larger than 67108864 bytes"),
         ("Upper.wasm", "lower-case"),
         ("a..b.wasm", "lower-case"),
         ("-dash.wasm", "beginning with a letter or digit"),
@@ -243,9 +255,29 @@ async fn files_that_can_be_no_component_are_refused_visibly() {
         let reason = listed["reason"].as_str().unwrap();
         assert!(reason.contains(part), "{file}: {reason}");
     }
+    drop(socket);
     world.remove("link.wasm");
     world.lists("link.wasm", Value::is_null).await;
     assert_eq!(world.listed("stars").await["state"], "serving");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_whose_file_of_settings_is_a_link_is_not_served_without_it() {
+    let world = running(&["stars"]).await;
+    let build = digest(&std::fs::read(component("stars")).unwrap());
+    std::fs::write(world.path("outside.toml"), "grants = [\"log\"]\n").unwrap();
+    symlink(
+        world.path("outside.toml"),
+        world.path("components/stars.toml"),
+    )
+    .unwrap();
+    let refused = |seen: &Value| seen["state"] == "degraded";
+    let listed = world.lists("stars", refused).await;
+    let reason = listed["reason"].as_str().unwrap();
+    assert!(reason.contains("stars.toml is a symbolic link"), "{reason}");
+    a_star_is_handled_by(&world, &build).await;
+    world.remove("stars.toml");
+    world.serves(&["stars"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

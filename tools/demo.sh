@@ -27,6 +27,7 @@ kind = "embedded"
 
 [components]
 dir = "components"
+unsigned = "allow"
 
 [admin]
 listen = ""

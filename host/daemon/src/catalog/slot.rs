@@ -6,6 +6,16 @@ use chrono::{DateTime, Utc};
 use qx_events::{Component, Order};
 
 use crate::admin::{HandlerView, RightsView};
+use crate::signing::Standing;
+
+/// A build that takes events, and what is known of who made it.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// The build.
+    pub component: Arc<Component>,
+    /// Whose signature it carries.
+    pub standing: Standing,
+}
 
 /// One component's place.
 #[derive(Debug)]
@@ -13,7 +23,7 @@ pub enum Slot {
     /// It takes events.
     Serving {
         /// The build.
-        component: Arc<Component>,
+        served: Served,
         /// Since when.
         since: DateTime<Utc>,
     },
@@ -24,7 +34,7 @@ pub enum Slot {
         /// Since when.
         since: DateTime<Utc>,
         /// The build before, which still takes events.
-        still: Option<Arc<Component>>,
+        still: Option<Served>,
     },
 }
 
@@ -39,24 +49,25 @@ impl Slot {
     }
 
     /// The build that takes events.
-    pub fn serving(&self) -> Option<&Arc<Component>> {
+    pub fn serving(&self) -> Option<&Served> {
         match self {
-            Self::Serving { component, .. } => Some(component),
+            Self::Serving { served, .. } => Some(served),
             Self::Broken { still, .. } => still.as_ref(),
         }
     }
 
     /// The build that takes events.
-    pub fn into_serving(self) -> Option<Arc<Component>> {
+    pub fn into_serving(self) -> Option<Served> {
         match self {
-            Self::Serving { component, .. } => Some(component),
+            Self::Serving { served, .. } => Some(served),
             Self::Broken { still, .. } => still,
         }
     }
 
     /// As it is listed.
     pub fn view(&self, name: &str) -> HandlerView {
-        let serving = self.serving();
+        let standing = self.serving().map(|served| served.standing);
+        let serving = self.serving().map(|served| &served.component);
         let bindings = serving
             .map(|component| component.bindings())
             .unwrap_or_default();
@@ -85,6 +96,8 @@ impl Slot {
                 .iter()
                 .map(|binding| binding.versions.to_string())
                 .collect(),
+            signature: standing.map(|standing| standing.as_str().to_owned()),
+            signed_by: standing.and_then(Standing::by).map(|key| key.to_string()),
             order: serving.and_then(|component| order(component)),
             consumed_by: None,
             rights: serving.map(|component| RightsView::of(&component.settings.rights)),

@@ -39,6 +39,12 @@ pub enum Command {
     New(NewArgs),
     /// Compiles a handler to a component.
     Build(BuildArgs),
+    /// Makes a key that signs components, and the one that checks its signatures.
+    Keygen(KeygenArgs),
+    /// Signs components: writes `<file>.minisig` beside each.
+    Sign(SignArgs),
+    /// Checks signatures of components against the trusted keys.
+    Verify(VerifyArgs),
     /// Records events in the outbox.
     Trigger(TriggerArgs),
     /// Components of the running host.
@@ -151,6 +157,67 @@ pub struct BuildArgs {
     /// lacks.
     #[arg(long)]
     pub install_toolchain: bool,
+}
+
+/// Where a key's password comes from. Without any of it the terminal is asked.
+#[derive(Debug, Args)]
+pub struct PasswordArgs {
+    /// The password is the first line of this file. Without it: the variable
+    /// `QX_SIGNING_PASSWORD`, then the terminal.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct KeygenArgs {
+    /// The secret key; the public one is put beside it, with the ending `.pub`.
+    #[arg(long, value_name = "FILE", default_value = "qx-signing.key")]
+    pub key: PathBuf,
+    /// Without a password: whoever can read the file can sign.
+    #[arg(long, short = 'W', conflicts_with = "password_file")]
+    pub no_password: bool,
+    #[command(flatten)]
+    pub password: PasswordArgs,
+    /// Replaces a key that is there.
+    #[arg(long)]
+    pub force: bool,
+    /// How the answer is written.
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// What is to be signed.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// The secret key, of `qx-host keygen` or `minisign -G`.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "QX_SIGNING_KEY",
+        default_value = "qx-signing.key"
+    )]
+    pub key: PathBuf,
+    #[command(flatten)]
+    pub password: PasswordArgs,
+    /// How the answer is written.
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// What was signed; the signature of each is in `<file>.minisig`.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// A public key, `RWQ…` or its file, several times for several. Without it those
+    /// that the configuration trusts.
+    #[arg(long, value_name = "KEY")]
+    pub key: Vec<String>,
+    /// How the answer is written.
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub output: Output,
 }
 
 #[derive(Debug, Args)]

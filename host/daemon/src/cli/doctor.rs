@@ -13,6 +13,7 @@ use super::screen;
 use crate::config::{Config, DatabaseUrl};
 use crate::guest::toolchain;
 use crate::open;
+use crate::signing::Unsigned;
 
 /// One thing that was tried.
 #[derive(Debug, Serialize)]
@@ -68,7 +69,7 @@ pub(super) async fn doctor(config: Option<&Path>, output: Output) -> Result<Exit
     ];
     findings.extend(dead_letters::look(&config).await);
     findings.extend(stream(&config).await);
-    findings.push(components(&config));
+    findings.extend([components(&config), signatures(&config)]);
     findings.extend(rights::look(&config));
     findings.push(wasm());
     match output {
@@ -184,6 +185,32 @@ fn components(config: &Config) -> Finding {
                 "{} cannot be read ({error}): make it, or set [components] dir",
                 dir.display()
             ),
+        ),
+    }
+}
+
+/// Who decides which components run here.
+fn signatures(config: &Config) -> Finding {
+    let (what, trust) = ("signatures", &config.components.trust);
+    let dir = config.components.dir.display();
+    match (trust.unsigned, trust.keys.is_empty()) {
+        (Unsigned::Deny, false) => Finding::ok(
+            what,
+            format!("components signed with {} only", trust.names()),
+        ),
+        (Unsigned::Deny, true) => Finding::broken(
+            what,
+            "unsigned components are denied and no key is trusted, so that nothing can be loaded: make one with `qx-host keygen` and name it in [components] trusted_keys",
+        ),
+        (Unsigned::Warn | Unsigned::Allow, true) => Finding::warning(
+            what,
+            format!(
+                "who can write to {dir} decides what runs here: make a key with `qx-host keygen` and name it in [components] trusted_keys"
+            ),
+        ),
+        (Unsigned::Warn | Unsigned::Allow, false) => Finding::warning(
+            what,
+            "unsigned components are taken although there is a trusted key: remove [components] unsigned when all are signed",
         ),
     }
 }

@@ -79,15 +79,30 @@ pub(super) async fn list(config: Option<&Path>, output: Output) -> Result<Exit, 
                     handler.component.clone(),
                     digest,
                     handler.state.clone(),
+                    signed(handler),
                     events,
                     rights.unwrap_or_default(),
                     reason,
                 ]
             };
             let rows: Vec<Vec<String>> = handlers.iter().map(row).collect();
-            let columns = ["COMPONENT", "DIGEST", "STATE", "EVENTS", "RIGHTS", "REASON"];
-            screen::table(&columns, &rows);
+            let heading = [
+                "COMPONENT",
+                "DIGEST",
+                "STATE",
+                "SIGNED BY",
+                "EVENTS",
+                "RIGHTS",
+                "REASON",
+            ];
+            screen::table(&heading, &rows);
         }
     }
     Ok(Exit::Done)
+}
+
+/// The key that signed it, or that none did.
+fn signed(handler: &crate::admin::HandlerView) -> String {
+    let by = handler.signed_by.as_ref().or(handler.signature.as_ref());
+    by.cloned().unwrap_or_else(|| "-".to_owned())
 }

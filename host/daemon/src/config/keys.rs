@@ -87,6 +87,7 @@ pub(super) const GRANT_WORDS: &[&str] = &[
     "log", "config", "state", "emit", "clock", "random", "secrets", "http", "sql",
 ];
 pub(super) const PUBLISH_WORDS: &[&str] = &["auto", "pipelined", "batch"];
+pub(super) const UNSIGNED_WORDS: &[&str] = &["deny", "warn", "allow"];
 pub(super) const START_WORDS: &[&str] = &["beginning", "now"];
 
 macro_rules! keys {
@@ -164,6 +165,14 @@ keys! {
     COMPONENTS_MAX_MB = number("components", "max_component_mb", 1, 512, "MiB")
         .default("64")
         .doc("Largest component that is compiled.");
+
+    COMPONENTS_TRUSTED_KEYS = Key::new("components", "trusted_keys", Kind::List)
+        .doc("Public keys (`RWQ…`, or `file:` and a path) whose signatures components may carry in \
+            `<name>.wasm.minisig`: see docs/signatures.md.");
+    COMPONENTS_UNSIGNED = Key::new("components", "unsigned", Kind::Word(UNSIGNED_WORDS))
+        .doc("What is done with a component without a signature: not loaded, loaded with a line in the \
+            log, or loaded. Not set: `deny` once there is a trusted key, `warn` until then, and \
+            `allow` under `qx-host dev`.");
 
     COMPONENTS_COMPILE_TIMEOUT = number("components", "compile_timeout_s", 1, HOUR_S, "seconds")
         .default("120")

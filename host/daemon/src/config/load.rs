@@ -24,6 +24,7 @@ use super::model::{
 use super::nats;
 use super::reader::Reader;
 use super::secrets;
+use super::trust;
 
 impl Config {
     /// The name of the file that is looked for where none is named.
@@ -190,6 +191,7 @@ fn components(reader: &Reader<'_>) -> ComponentsConfig {
         cache_dir: reader.path(&keys::COMPONENTS_CACHE_DIR).unwrap_or_default(),
         grants: GrantTable::of_all(capabilities(&reader.words(&keys::COMPONENTS_GRANTS))),
         secrets: BTreeMap::new(),
+        trust: trust::read(reader),
         component_bytes_max: reader.number(&keys::COMPONENTS_MAX_MB) << 20,
         compile_time: Duration::from_secs(reader.number(&keys::COMPONENTS_COMPILE_TIMEOUT)),
         compile_memory_bytes: reader.number(&keys::COMPONENTS_COMPILE_MEMORY) << 20,

@@ -21,6 +21,7 @@ mod reference;
 mod secret;
 mod secrets;
 mod sidecar;
+mod trust;
 
 pub use database::DatabaseUrl;
 pub use fault::{ConfigFault, ConfigFaults, Place};

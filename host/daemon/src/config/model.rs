@@ -13,6 +13,7 @@ use super::database::DatabaseUrl;
 use super::grants::GrantTable;
 use super::nats::NatsConfig;
 use super::secrets::NamedSecret;
+use crate::signing::Trust;
 
 /// Everything an operator can set for one host.
 #[derive(Debug, Clone)]
@@ -84,6 +85,8 @@ pub struct ComponentsConfig {
     pub grants: GrantTable,
     /// Secrets by name; who may read them is granted.
     pub secrets: BTreeMap<String, NamedSecret>,
+    /// Whose components are taken.
+    pub trust: Trust,
     /// Largest component that is compiled, in bytes.
     pub component_bytes_max: u64,
     /// Time that compiling one component may take.

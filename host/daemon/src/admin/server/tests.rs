@@ -36,6 +36,8 @@ fn stars() -> HandlerView {
         state: "degraded".to_owned(),
         events: vec!["github.star.*".to_owned()],
         versions: vec!["1,2".to_owned()],
+        signature: Some("unsigned".to_owned()),
+        signed_by: None,
         order: None,
         consumed_by: None,
         rights: None,

@@ -45,7 +45,7 @@ fn text(admin: SocketAddr) -> String {
         "# Written by `qx-host dev` at each start; the other commands find it here.\n\
          [database]\nurl = \"sqlite://qx.db\"\n\n\
          [stream]\nkind = \"embedded\"\n\n\
-         [components]\ndir = \"components\"\ncache_dir = \"cache\"\n\n\
+         [components]\ndir = \"components\"\ncache_dir = \"cache\"\nunsigned = \"allow\"\n\n\
          [admin]\nlisten = \"{admin}\"\n\n\
          [telemetry]\nlevel = \"warn,qx_guest=info\"\n"
     )
