@@ -1,8 +1,10 @@
-//! Holds an example's handlers, natively, against its `cases/*.json`: an event,
-//! what was there before, and what must come of it.
+//! Holds an example's handlers, natively, against its `cases/*.json`: events, what
+//! was there before, and what must come of them.
 //!
-//! The host's own tests give the same files to the built component in the real
-//! sandbox. Both must agree, or the double in `qx_guest::testing` is no double.
+//! `qx-host test` gives the same files to the built component in the real sandbox.
+//! Both must agree, or the double in `qx_guest::testing` is no double. Of what a
+//! scenario can say (`docs/testing.md`) this reads what a native test can know: no
+//! limits, no traps, and expectations that are complete.
 #![cfg(not(target_arch = "wasm32"))]
 #![expect(
     clippy::expect_used,
@@ -26,7 +28,16 @@ struct Case {
     #[serde(default)]
     config: BTreeMap<String, String>,
     #[serde(default)]
-    state: BTreeMap<String, String>,
+    state: BTreeMap<String, Value>,
+    event: Option<CaseEvent>,
+    expect: Option<Value>,
+    #[serde(default)]
+    steps: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Step {
     event: CaseEvent,
     expect: Value,
 }
@@ -48,6 +59,7 @@ struct CaseEvent {
 struct From {
     file: PathBuf,
     name: String,
+    #[serde(default)]
     index: usize,
 }
 
@@ -72,18 +84,24 @@ pub fn check(example: &str, deliver: impl Fn(&mut Host, &str, Given) -> Delivery
     assert!(!files.is_empty(), "no case in {}", folder.display());
     for file in files {
         let text = fs::read_to_string(&file).expect("the case can be read");
-        let case: Case = serde_json::from_str(&text)
+        let mut case: Case = serde_json::from_str(&text)
             .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        if let (Some(event), Some(expect)) = (case.event.take(), case.expect.take()) {
+            case.steps.push(Step { event, expect });
+        }
         let mut host = host(&case);
-        let given = given(&case.event, &folder);
-        let seen = shown(deliver(&mut host, &case.event.name, given));
-        assert!(
-            seen == case.expect,
-            "{} ({}): expected\n{:#}\nbut this happened\n{seen:#}",
-            case.about,
-            file.display(),
-            case.expect
-        );
+        assert!(!case.steps.is_empty(), "{}: no event", file.display());
+        for step in &case.steps {
+            let given = given(&step.event, &folder);
+            let seen = shown(deliver(&mut host, &step.event.name, given));
+            assert!(
+                seen == step.expect,
+                "{} ({}): expected\n{:#}\nbut this happened\n{seen:#}",
+                case.about,
+                file.display(),
+                step.expect
+            );
+        }
     }
 }
 
@@ -102,10 +120,16 @@ fn host(case: &Case) -> Host {
     for (key, value) in &case.config {
         host = host.with_config(key, value);
     }
-    for (key, text) in &case.state {
-        host = match &case.event.tenant_id {
-            None => host.with_state_text(key, text),
-            Some(tenant) => host.with_state_text_of(tenant, key, text),
+    let first = case.steps.first();
+    let tenant = first.and_then(|step| step.event.tenant_id.as_ref());
+    for (key, value) in &case.state {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            json => json.to_string(),
+        };
+        host = match tenant {
+            None => host.with_state_text(key, &text),
+            Some(tenant) => host.with_state_text_of(tenant, key, &text),
         };
     }
     host

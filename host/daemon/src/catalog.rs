@@ -289,7 +289,7 @@ impl Catalog {
 }
 
 /// What the sandbox is told beside the bytes.
-fn manifest(name: ComponentName, sidecar: Sidecar) -> Manifest {
+pub(crate) fn manifest(name: ComponentName, sidecar: Sidecar) -> Manifest {
     let routes = sidecar.routes.map(|routes| {
         let route = |route: crate::config::SidecarRoute| ManifestRoute {
             patterns: route.patterns,

@@ -16,6 +16,7 @@ mod password;
 mod run;
 pub(crate) mod screen;
 mod sign;
+mod test;
 mod trigger;
 mod verify;
 
@@ -65,6 +66,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
             Command::Keygen(args) => keygen::keygen(&args),
             Command::Sign(args) => sign::sign(&args),
             Command::Verify(args) => verify::verify(config, &args),
+            Command::Test(args) => test::test(config, &args).await,
             Command::Trigger(args) => trigger::trigger(config, args).await,
             Command::Handlers(HandlersCommand::List(output)) => {
                 handlers::list(config, output.output).await

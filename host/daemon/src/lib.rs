@@ -33,6 +33,7 @@ pub mod fleet;
 pub mod guest;
 pub mod open;
 mod retention;
+pub mod scenario;
 pub mod signing;
 pub mod supervise;
 pub mod telemetry;

@@ -21,6 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use qx_events::ports::{Handler, Invocation, LogLevel};
@@ -36,10 +37,14 @@ use crate::call::log::GuestLog;
 use crate::call::outcome::{Ended, outcome};
 use crate::call::wasi::HANDLES_MAX;
 use crate::contract::{self, Event, Failure};
-use crate::log_sink::{CallId, LogSink};
+use crate::engine::Metering;
+use crate::log_sink::{CallId, Cost, Counted, LogSink};
 
 /// Ticks of the epoch after which a running guest lets others run: every one.
 const TICKS_PER_TURN: u64 = 1;
+
+/// Steps that a call gets where they are counted: time ends it, never these.
+const FUEL: u64 = u64::MAX;
 
 /// What a guest may hand over in one host call, in values of the largest size:
 /// room for a value and the names around it, and for a line that will be cut.
@@ -51,6 +56,7 @@ pub(crate) struct ComponentHandler {
     pub(crate) exports: Vec<ComponentExportIndex>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) log_sink: Option<Arc<dyn LogSink>>,
+    pub(crate) metering: Metering,
     /// Slots of the whole process.
     pub(crate) instances: Arc<Semaphore>,
 }
@@ -69,7 +75,8 @@ impl Handler for ComponentHandler {
             event_id: invocation.envelope.event_id,
             attempt: invocation.attempt,
         };
-        let log = Arc::new(GuestLog::new(call, self.log_sink.clone(), limits));
+        let begun = Instant::now();
+        let log = Arc::new(GuestLog::new(call.clone(), self.log_sink.clone(), limits));
         let cpu = Arc::new(CpuMeter::default());
         let run = self.run(export, invocation, (Arc::clone(&log), Arc::clone(&cpu)));
         let run = unpanicked(cpu.measured(run));
@@ -79,6 +86,14 @@ impl Handler for ComponentHandler {
             Err(_elapsed) => Ended::Deadline(limits.timeout),
         };
         log.finish();
+        if let Some(sink) = &self.log_sink {
+            let cost = Cost {
+                wall: begun.elapsed(),
+                cpu: cpu.used(),
+                counted: ended.counted(),
+            };
+            sink.ended(&call, &cost);
+        }
         let outcome = outcome(ended, log.last_words());
         if let Outcome::Failed { breach, .. } = &outcome
             && *breach != Breach::Trap
@@ -104,8 +119,13 @@ impl ComponentHandler {
         event.traceparent = trace.as_ref().map(TraceContext::traceparent);
         event.tracestate = trace.as_ref().and_then(TraceContext::tracestate);
         let answer = self.enter(&mut store, export, event).await;
+        let counted = Counted {
+            memory_bytes: store.data().memory.bytes(),
+            fuel: store.get_fuel().ok().map(|left| FUEL - left),
+        };
         Ended::Answered {
             answer,
+            counted,
             context: Box::new(store.into_data()),
         }
     }
@@ -123,6 +143,10 @@ impl ComponentHandler {
         store.set_hostcall_fuel(HOST_CALL_VALUES.saturating_mul(value_bytes));
         store.set_max_component_handles(HANDLES_MAX);
         store.set_epoch_deadline(TICKS_PER_TURN);
+        if self.metering == Metering::Fuel {
+            // An engine that counts takes it.
+            drop(store.set_fuel(FUEL));
+        }
         let max = self.shared.settings.limits.cpu;
         // Touches the store's data and nothing else. The runtime's own yield lets
         // timers and sockets of the process have their turn as well.

@@ -12,6 +12,17 @@ use wasmtime::{
 
 use crate::error::SandboxError;
 
+/// Whether the steps of a guest are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Metering {
+    /// They are not: nothing is slower.
+    #[default]
+    Off,
+    /// They are, in fuel. For tests: what counts takes longer, and native code of an
+    /// engine that does not is of no use to it.
+    Fuel,
+}
+
 /// How often a running guest is asked to let others run. Shorter costs nothing
 /// measurable and makes the clock of a deadline finer.
 const TICK: Duration = Duration::from_millis(10);
@@ -59,8 +70,13 @@ pub(crate) const fn count(each: u32) -> usize {
 
 /// Builds the engine. Falls back to memory on demand, which is slower, when the
 /// address space for the pool cannot be reserved.
-pub(crate) fn build(instances_max: u32, memory_bytes_max: usize) -> Result<Engine, SandboxError> {
+pub(crate) fn build(
+    instances_max: u32,
+    memory_bytes_max: usize,
+    metering: Metering,
+) -> Result<Engine, SandboxError> {
     let mut config = base();
+    config.consume_fuel(metering == Metering::Fuel);
     for scan in [Enabled::Yes, Enabled::No] {
         let pool = pool(instances_max, memory_bytes_max, scan);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
@@ -165,7 +181,13 @@ mod tests {
 
     #[test]
     fn what_one_engine_compiles_the_other_runs() {
-        let pooled = build(1, 1 << 20).unwrap();
+        let pooled = build(1, 1 << 20, Metering::Off).unwrap();
         assert_eq!(hash(&pooled), hash(&for_compiling().unwrap()));
+        let metered = build(1, 1 << 20, Metering::Fuel).unwrap();
+        assert_ne!(
+            hash(&pooled),
+            hash(&metered),
+            "one would run the other's code"
+        );
     }
 }

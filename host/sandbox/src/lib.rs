@@ -27,8 +27,9 @@ pub mod testing;
 mod tests;
 
 pub use compile::{ChildCompiler, Compilation, compile_as_child};
+pub use engine::Metering;
 pub use error::{LoadError, SandboxError};
 pub use limits::{FIXED, FixedLimit};
-pub use log_sink::{CallId, LogSink};
+pub use log_sink::{CallId, Cost, Counted, LogSink};
 pub use manifest::{Manifest, ManifestRoute};
 pub use sandbox::{Loaded, Sandbox, SandboxConfig};

@@ -20,6 +20,7 @@ use crate::call::ComponentHandler;
 use crate::call::context::{Context, Shared};
 use crate::compile::{self, Compilation};
 use crate::contract;
+use crate::engine::Metering;
 use crate::error::{LoadError, SandboxError};
 use crate::imports;
 use crate::inspect::{candidates, check_memory, check_world, indices};
@@ -56,6 +57,8 @@ pub struct SandboxConfig {
     pub clock: Arc<dyn Clock>,
     /// Sees the lines that guests log, beside the host's own log.
     pub log_sink: Option<Arc<dyn LogSink>>,
+    /// Whether steps are counted. Counting compiles in this process.
+    pub metering: Metering,
 }
 
 impl SandboxConfig {
@@ -69,6 +72,7 @@ impl SandboxConfig {
             component_bytes_max: COMPONENT_BYTES_MAX,
             clock,
             log_sink: None,
+            metering: Metering::Off,
         }
     }
 }
@@ -125,7 +129,11 @@ impl Sandbox {
     /// Starts the engine. A cache that cannot be trusted is left out, with a
     /// warning.
     pub fn new(config: SandboxConfig) -> Result<Self, SandboxError> {
-        let engine = crate::engine::build(config.instances_max, config.memory_bytes_max)?;
+        let engine = crate::engine::build(
+            config.instances_max,
+            config.memory_bytes_max,
+            config.metering,
+        )?;
         let linker = linker(&engine).map_err(SandboxError::Contract)?;
         crate::engine::start_ticker(&engine)?;
         let cache = config.cache_dir.as_deref().and_then(|folder| {
@@ -162,7 +170,9 @@ impl Sandbox {
             })
             .await?;
         let checked = match (&self.inner.config.compilation, checked) {
-            (Compilation::Child(compiler), Checked::New(new)) => {
+            (Compilation::Child(compiler), Checked::New(new))
+                if self.inner.config.metering == Metering::Off =>
+            {
                 let code = compiler.compile(&new.bytes).await?;
                 Checked::Compiled { new, code }
             }
@@ -270,6 +280,7 @@ impl Inner {
                 clock: Arc::clone(&self.config.clock),
             }),
             log_sink: self.config.log_sink.clone(),
+            metering: self.config.metering,
             instances: Arc::clone(&self.instances),
         });
         let name = manifest.name.clone();

@@ -45,6 +45,9 @@ pub enum Command {
     Sign(SignArgs),
     /// Checks signatures of components against the trusted keys.
     Verify(VerifyArgs),
+    /// Builds handlers and gives them the events of their scenarios, `cases/*.json`, in
+    /// the sandbox, without a server.
+    Test(TestArgs),
     /// Records events in the outbox.
     Trigger(TriggerArgs),
     /// Components of the running host.
@@ -216,6 +219,37 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "KEY")]
     pub key: Vec<String>,
     /// How the answer is written.
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 every scenario holds, 1 one does not or there is no component to run it, 2 wrong \
+                  usage, a scenario that cannot be read, or none. What a scenario can say: docs/testing.md."
+)]
+pub struct TestArgs {
+    /// Projects of handlers, or folders of such projects.
+    #[arg(default_value = ".")]
+    pub projects: Vec<PathBuf>,
+    /// A component that is built already, with its `<name>.toml` beside it. The
+    /// scenarios are then those of `--cases`, or of `cases` here.
+    #[arg(long, value_name = "FILE", conflicts_with = "projects")]
+    pub component: Option<PathBuf>,
+    /// Scenarios, or folders of them; without it those in the project's `cases`.
+    #[arg(long, value_name = "PATH")]
+    pub cases: Vec<PathBuf>,
+    /// Only scenarios with this text in their name.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Writes what came of a scenario into its file where that says something else, or
+    /// nothing. Look at what changed before you commit it.
+    #[arg(long)]
+    pub update: bool,
+    /// Writes a report for CI as well.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// How the report is written.
     #[arg(long, short, value_enum, default_value = "text")]
     pub output: Output,
 }

@@ -19,6 +19,7 @@ pub(super) fn new(args: &NewArgs) -> Result<Exit, Failure> {
     if let Some(test) = native_test(args.lang) {
         screen::say(test);
     }
+    screen::say("  qx-host test         # the component, in the sandbox, against cases/*.json");
     screen::say("  qx-host build        # the component");
     screen::say("  qx-host dev          # everything, reloaded as you type");
     Ok(Exit::Done)

@@ -95,7 +95,7 @@ pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
 }
 
 /// The word that was probably meant: near enough that guessing helps.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     /// One letter in three may be wrong; further away it is another word.
     const LETTERS_PER_SLIP: usize = 3;
     let slips_max = (word.chars().count() / LETTERS_PER_SLIP).max(1);

@@ -24,6 +24,7 @@ mod sidecar;
 mod trust;
 
 pub use database::DatabaseUrl;
+pub(crate) use fault::nearest;
 pub use fault::{ConfigFault, ConfigFaults, Place};
 pub use grants::GrantTable;
 pub use limits::table as limits_table;

@@ -110,6 +110,22 @@ pub fn is_handler(dir: &Path) -> bool {
     dir.join(FILE_NAME).is_file() || fs::read_to_string(dir.join("Cargo.toml")).is_ok_and(is_crate)
 }
 
+/// The handlers in a folder: the folder itself, or those right below it.
+pub fn below(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    if is_handler(dir) {
+        return Ok(vec![dir.to_owned()]);
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if is_handler(&path) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// What a build reads, for whoever watches it change.
 pub fn sources(dir: &Path) -> Vec<PathBuf> {
     ["src", "Cargo.toml", "package.json", FILE_NAME]

@@ -83,6 +83,12 @@ const PYTHON_FILES: Files = &[
     (".gitignore", include_str!("scaffold/gitignore.in")),
 ];
 
+/// A scenario for `qx-host test`: the handlers of all languages do the same.
+const CASES: Files = &[(
+    "cases/order-counted.json",
+    include_str!("scaffold/cases/order-counted.json.in"),
+)];
+
 /// What a new project is made of.
 struct Template {
     files: Files,
@@ -221,7 +227,7 @@ pub fn new(name: &str, language: Language, dir: &Path) -> Result<ComponentName, 
     }
     let crate_name = name.as_str().replace('-', "_");
     let Template { files, sdk } = template(language);
-    for (path, text) in files {
+    for (path, text) in files.iter().chain(CASES) {
         let text = text.replace("{name}", name.as_str());
         write(
             &dir.join(path),

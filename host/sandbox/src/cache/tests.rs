@@ -3,9 +3,10 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
+use crate::engine::Metering;
 
 fn component() -> (Engine, Vec<u8>, Digest) {
-    let engine = crate::engine::build(1, 1 << 20).unwrap();
+    let engine = crate::engine::build(1, 1 << 20, Metering::Off).unwrap();
     let code = engine.precompile_component(&wat::parse_str("(component)").unwrap());
     (engine, code.unwrap(), Digest::new([7; 32]))
 }

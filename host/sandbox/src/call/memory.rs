@@ -39,6 +39,11 @@ impl Memory {
         }
     }
 
+    /// Bytes of all linear memories: they only grow.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The last request that was denied.
     pub(crate) const fn denied(&self) -> Option<Denied> {
         self.denied

@@ -15,6 +15,7 @@ use crate::call::text::visible;
 use crate::call::wasi::{HANDLES_MAX, RANDOM_BYTES_MAX};
 use crate::contract::Failure;
 use crate::engine::GUEST_STACK_BYTES;
+use crate::log_sink::Counted;
 
 /// Longest reason or detail in bytes. It must fit the column `last_error` of the
 /// dead letters, 2,048 wide, with what the host says before it.
@@ -40,6 +41,7 @@ pub(crate) enum Ended {
     /// The guest's own answer, or the engine's.
     Answered {
         answer: wasmtime::Result<Result<(), Failure>>,
+        counted: Counted,
         context: Box<Context>,
     },
     /// The host lost patience.
@@ -68,6 +70,7 @@ pub(crate) fn outcome(ended: Ended, last_words: Option<String>) -> Outcome {
         ),
         Ended::Answered {
             answer,
+            counted: _,
             mut context,
         } => match (context.take_stop(), answer) {
             (Some(Stop::Fault(fault)), _) => Outcome::HostFault(fault),
@@ -179,6 +182,14 @@ fn failed(breach: Breach, detail: &str, last_words: Option<String>) -> Outcome {
 }
 
 impl Ended {
+    /// What the instance used, where it is still there to be asked.
+    pub(crate) const fn counted(&self) -> Option<Counted> {
+        match self {
+            Self::Answered { counted, .. } => Some(*counted),
+            Self::Deadline(_) | Self::Panicked(_) => None,
+        }
+    }
+
     /// The call was never made: there is no such export.
     pub(crate) fn no_such_export() -> Outcome {
         Outcome::HostFault(Fault::refusal(

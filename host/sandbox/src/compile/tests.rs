@@ -2,6 +2,7 @@
 //! one runs in the acceptance tests; here are others in its place.
 
 use super::*;
+use crate::engine::Metering;
 
 /// A script in place of the compiler.
 fn script(text: &str) -> ChildCompiler {
@@ -97,7 +98,7 @@ async fn the_compiler_inherits_no_variable_and_is_told_its_caps() {
 
 #[test]
 fn what_is_no_native_code_is_not_run() {
-    let engine = crate::engine::build(1, 1 << 20).unwrap();
+    let engine = crate::engine::build(1, 1 << 20, Metering::Off).unwrap();
     let refusal = take(&engine, b"not native code").unwrap_err().to_string();
     assert!(refusal.contains("no native code"), "{refusal}");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use qx_events::{Outcome, Pattern, StateRead, StateWrite};
 
 use super::world::{ID, PARENT, World, effects};
+use crate::Metering;
 use crate::testing::ping;
 
 #[tokio::test]
@@ -275,5 +276,40 @@ async fn an_event_whose_name_is_not_granted_is_refused_with_how_to_grant_it() {
     assert!(
         logged.contains("`order.placed`: add it to `emit` under `[grants.stars]`"),
         "{logged}"
+    );
+}
+
+#[tokio::test]
+async fn steps_are_counted_where_that_is_asked_for_and_are_the_same_every_time() {
+    let metered = World::with(|config| config.metering = Metering::Fuel);
+    let loaded = metered
+        .load(ping(
+            "(call $say (i32.const 3072) (i32.const 4)) (call $ok)",
+            "",
+        ))
+        .await;
+    for _ in 0..2 {
+        drop(effects(metered.call(&loaded).await));
+    }
+    let fuel: Vec<_> = metered
+        .costs()
+        .iter()
+        .map(|cost| cost.counted.unwrap())
+        .collect();
+    assert_eq!(fuel[0], fuel[1]);
+    assert!(
+        fuel[0].fuel.unwrap() > 5 && fuel[0].memory_bytes == 128 << 10,
+        "{fuel:?}"
+    );
+
+    let plain = World::new();
+    drop(effects(plain.run(ping("(call $ok)", "")).await));
+    assert_eq!(plain.costs()[0].counted.unwrap().fuel, None);
+    let endless = World::new().limits(|limits| limits.timeout = Duration::from_millis(50));
+    drop(endless.run(ping("(loop (br 0)) (call $ok)", "")).await);
+    assert_eq!(
+        endless.costs()[0].counted,
+        None,
+        "nobody is there to be asked"
     );
 }

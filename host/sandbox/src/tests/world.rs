@@ -10,7 +10,7 @@ use qx_events::{
     ComponentName, Effects, Envelope, ExportIndex, Fault, Limits, Outcome, TraceContext,
 };
 
-use crate::{CallId, LoadError, Loaded, LogSink, Manifest, Sandbox, SandboxConfig};
+use crate::{CallId, Cost, LoadError, Loaded, LogSink, Manifest, Sandbox, SandboxConfig};
 
 /// The event's id.
 pub(super) const ID: &str = "6f1f5e0e-7d2f-4a35-9d2c-8e0f4a3f1b10";
@@ -29,7 +29,11 @@ impl Clock for Frozen {
 
 /// Lines, as they were logged.
 #[derive(Default)]
-pub(super) struct Lines(Mutex<Vec<(CallId, LogLine)>>, Mutex<Vec<&'static str>>);
+pub(super) struct Lines(
+    Mutex<Vec<(CallId, LogLine)>>,
+    Mutex<Vec<&'static str>>,
+    Mutex<Vec<Cost>>,
+);
 
 impl LogSink for Lines {
     fn line(&self, call: &CallId, line: &LogLine) {
@@ -38,6 +42,10 @@ impl LogSink for Lines {
 
     fn limit(&self, _: &CallId, limit: &'static str) {
         self.1.lock().unwrap().push(limit);
+    }
+
+    fn ended(&self, _: &CallId, cost: &Cost) {
+        self.2.lock().unwrap().push(*cost);
     }
 }
 
@@ -157,6 +165,11 @@ impl World {
     /// Limits that were hit so far.
     pub(super) fn limits_hit(&self) -> Vec<&'static str> {
         self.lines.1.lock().unwrap().clone()
+    }
+
+    /// What calls used so far.
+    pub(super) fn costs(&self) -> Vec<Cost> {
+        self.lines.2.lock().unwrap().clone()
     }
 
     /// Which calls the lines belong to.

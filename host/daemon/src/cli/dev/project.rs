@@ -16,7 +16,8 @@ pub(super) struct Project {
 pub(super) fn find(dirs: &[PathBuf]) -> Result<Vec<Project>, Failure> {
     let mut projects = Vec::new();
     for dir in dirs {
-        let found = below(dir)?;
+        let found = project::below(dir)
+            .map_err(|error| Failure::failed(&format!("read {}", dir.display()), error))?;
         if found.is_empty() {
             return Err(Failure::usage(format!(
                 "{} holds no handler: make one with `qx-host new hello`, or name the folder of one",
@@ -26,20 +27,6 @@ pub(super) fn find(dirs: &[PathBuf]) -> Result<Vec<Project>, Failure> {
         projects.extend(found.into_iter().map(|dir| Project { dir, newest: None }));
     }
     Ok(projects)
-}
-
-fn below(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
-    if project::is_handler(dir) {
-        return Ok(vec![dir.to_owned()]);
-    }
-    let entries = std::fs::read_dir(dir)
-        .map_err(|error| Failure::failed(&format!("read {}", dir.display()), error))?;
-    let mut found: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| project::is_handler(path))
-        .collect();
-    found.sort();
-    Ok(found)
 }
 
 impl Project {

@@ -3,10 +3,29 @@
 use std::process::Command;
 
 use super::*;
+use crate::config::Config;
+use crate::guest::compile::Built;
 use crate::guest::compile::tests::{build_in, cache};
+use crate::scenario::{self, Bench, Suite, Update};
+
+/// Holds a built project against the scenario that came with it.
+fn holds_its_scenario(project: &Path, built: &Built, cache: &Path) {
+    let host = Config::parse(Path::new("qx-host.toml"), "", [], &[]).unwrap();
+    let bench = Bench::new(host.components, cache.join("native")).unwrap();
+    let subject = scenario::Built {
+        name: built.name.clone(),
+        wasm: built.path.clone(),
+        sidecar: project.join("none.toml"),
+    };
+    let scenarios = scenario::read(&[project.join(scenario::FOLDER)]).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let suite = runtime.block_on(Suite::run(&bench, &subject, &scenarios, Update::No));
+    let suite = suite.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(suite.counts(), (1, 0), "{suite:#?}");
+}
 
 #[test]
-fn a_new_project_passes_its_test_and_builds_a_component() {
+fn a_new_project_passes_its_test_and_builds_a_component_that_holds_its_scenario() {
     let home = cache("scaffold");
     let (project, target) = (home.join("count-orders"), home.join("target"));
     drop(fs::remove_dir_all(&project)); // Of an earlier run, whose compiled crates are kept.
@@ -26,6 +45,7 @@ fn a_new_project_passes_its_test_and_builds_a_component() {
     assert_eq!(built.path, home.join("out/count-orders.wasm"));
     let written = fs::read(&built.path).unwrap();
     assert_eq!(written.len() as u64, built.bytes);
+    holds_its_scenario(&project, &built, &home);
     assert!(crate::guest::encode::component(written).is_ok());
 }
 
@@ -88,6 +108,7 @@ fn built(language: Language) -> Vec<u8> {
     let built =
         build_in(&project, &home.join("out"), &home).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(built.path, home.join("out/count-orders.wasm"));
+    holds_its_scenario(&project, &built, &home);
     fs::read(&built.path).unwrap()
 }
 
@@ -98,7 +119,7 @@ fn says(component: &[u8], text: &str) -> bool {
 }
 
 #[test]
-fn a_new_project_in_every_language_builds_a_component_that_names_its_events() {
+fn a_new_project_in_every_language_builds_a_component_that_holds_its_scenario() {
     for language in Language::ALL
         .into_iter()
         .filter(|own| *own != Language::Rust)
