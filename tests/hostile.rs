@@ -40,7 +40,6 @@ fn guests() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let hog = "(loop (br_if 0 (i32.ne (i32.const -1) (memory.grow (i32.const 1))))) (unreachable)";
     let tables = "(loop (br_if 0 (i32.ne (i32.const -1)
         (table.grow $t (ref.null func) (i32.const 1000))))) (unreachable)";
-    let spin = "(func $spin (loop (br 0))) (start $spin)";
     let down = "(func $down (call $down) (call $down))";
     let busy =
         "(loop (call $get (i32.const 4096) (i32.const 4) (i32.const 5000)) (br 0)) (unreachable)";
@@ -55,7 +54,6 @@ fn guests() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let escapes = r#"(data (i32.const 4096) "\1b[31mred\n")"#;
     vec![
         ("spins", ping("(loop (br 0)) (unreachable)", ""), "cpu"),
-        ("spins-at-start", ping("(call $ok)", spin), "cpu"),
         ("grows", ping(hog, ""), "memory"),
         (
             "grows-tables",

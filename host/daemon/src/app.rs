@@ -100,7 +100,7 @@ impl App {
         let limits = around.metrics.clone();
         let limits = limits.map(|metrics| LimitsHit::new(metrics) as Arc<dyn LogSink>);
         let sandbox = Arc::new(open::sandbox(&config, &clock, (around.compiler, limits))?);
-        let mediator = Arc::new(Mediator::default());
+        let mediator = Arc::new(Mediator::with_drain(config.components.drain));
         let (settler, commits) = Settler::new(store.ledger());
         let dispatcher = Arc::new(Dispatcher::new(Services {
             mediator: Arc::clone(&mediator),

@@ -21,7 +21,7 @@ use std::time::Duration;
 use qx_events::ports::Clock;
 use qx_events::{Component, ComponentName};
 use qx_pipeline::Mediator;
-use qx_sandbox::{Manifest, ManifestRoute, Sandbox};
+use qx_sandbox::{LoadStep, Manifest, ManifestRoute, Sandbox};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::HandlerView;
@@ -31,7 +31,7 @@ use crate::fleet::Fleet;
 use crate::signing::{Standing, TEXT_BYTES_MAX, Unsigned};
 use folder::{Files, Folder};
 use read::read;
-pub use slot::{Served, Slot};
+pub use slot::{NotLoaded, Served, Slot};
 pub use watch::Watch;
 
 /// A file is loaded once it has stayed the same for so long: whoever copies it
@@ -161,16 +161,17 @@ impl Catalog {
                 self.warn_of_unsigned(&served);
                 Slot::Serving { served, since: now }
             }
-            Err(reason) => {
+            Err(fault) => {
                 let still = before.and_then(Slot::into_serving);
                 tracing::error!(
                     component = stem,
-                    reason,
+                    step = fault.step.as_str(),
+                    reason = fault.reason,
                     still_serving = still.as_ref().map(|old| old.component.digest.short()),
                     "component cannot be loaded"
                 );
                 Slot::Broken {
-                    reason,
+                    fault,
                     since: now,
                     still,
                 }
@@ -181,20 +182,19 @@ impl Catalog {
 
     /// Everything that can be wrong with the files is found here, before anything
     /// in service is touched.
-    async fn build(&self, stem: &str, files: &Files) -> Result<Served, String> {
+    async fn build(&self, stem: &str, files: &Files) -> Result<Served, NotLoaded> {
         let name = ComponentName::parse(stem).map_err(|error| error.to_string())?;
         if let Some(refused) = &files.refused {
-            return Err(refused.clone());
+            return Err(refused.clone().into());
         }
-        let (bytes, standing) = self.trusted(&name, files).await?;
+        let trusted = self.trusted(&name, files).await;
+        let (bytes, standing) =
+            trusted.map_err(|reason| NotLoaded::at(LoadStep::Verify, reason))?;
         let sidecar = self.sidecar(stem, files).await?;
         let settings = sidecar.settings.clone();
         let manifest = manifest(name.clone(), sidecar);
-        let loaded = self
-            .sandbox
-            .load(bytes, manifest)
-            .await
-            .map_err(|error| chain(&error))?;
+        let loaded = self.sandbox.load(bytes, manifest).await;
+        let loaded = loaded.map_err(|error| NotLoaded::at(error.step(), chain(&error)))?;
         let component = Component::new(
             name,
             loaded.digest,
@@ -202,7 +202,7 @@ impl Catalog {
             loaded.handler,
             loaded.bindings,
         )
-        .map_err(|clash| clash.to_string())?;
+        .map_err(|clash| NotLoaded::at(LoadStep::Check, clash.to_string()))?;
         Ok(Served {
             component: Arc::new(component),
             standing,

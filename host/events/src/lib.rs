@@ -7,6 +7,7 @@
 
 pub mod attempts;
 pub mod breaker;
+pub mod canary;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod dead_letter;
@@ -32,6 +33,7 @@ pub mod wire;
 
 pub use attempts::{Admission, Care, Known, Record, Start};
 pub use breaker::BreakerPolicy;
+pub use canary::CanaryPolicy;
 pub use dead_letter::{
     DeadLetter, DeadReason, DeadReasonKind, EDITED_BYTES_MAX, Edited, InvalidEdit, LetterFilter,
     NameFilter,
@@ -47,7 +49,7 @@ pub use outcome::{Breach, Outcome};
 pub use pattern::{InvalidPattern, Pattern};
 pub use retry::RetryPolicy;
 pub use rights::{Capability, Rights};
-pub use routes::{Binding, Clash, Component, ExportIndex, Resolution, Routes, Versions};
+pub use routes::{Binding, Clash, Component, ExportIndex, Resolution, Routes, Tried, Versions};
 pub use row::{NewEvent, Row, Unpublishable, prepare};
 pub use settings::{Inbox, Limits, Settings, StartFrom};
 pub use trace::TraceContext;

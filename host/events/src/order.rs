@@ -34,6 +34,11 @@ impl LaneKey {
     pub fn new(text: impl Into<Box<str>>) -> Self {
         Self(text.into())
     }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl KeyField {

@@ -7,11 +7,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::canary::Lot;
 use crate::digest::Digest;
+use crate::envelope::Envelope;
 use crate::name::{ComponentName, EventName};
+use crate::order::Order;
 use crate::pattern::Pattern;
 use crate::ports::Handler;
 use crate::settings::Settings;
+use crate::wire::Headers;
 
 /// Which of a component's handler exports, in the order the sandbox found them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -200,17 +204,29 @@ fn check(bindings: &[Binding]) -> Result<(), Clash> {
     Ok(())
 }
 
-/// Every component in service, by name.
+/// Every component in service, by name, and the new builds that are tried beside
+/// them.
 #[derive(Debug, Default, Clone)]
 pub struct Routes {
     components: BTreeMap<ComponentName, Arc<Component>>,
+    canaries: BTreeMap<ComponentName, Arc<Component>>,
+}
+
+/// Whether an event was given to a build of the component before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tried {
+    /// Nobody knows of a call.
+    Never,
+    /// A call ended without success, or did not end.
+    Before,
 }
 
 impl Routes {
-    /// The same table with this component put in, in place of one of its name.
+    /// The same table with this component put in, in place of one of its name and of
+    /// a canary.
     #[must_use]
     pub fn with(&self, component: Arc<Component>) -> Self {
-        let mut next = self.clone();
+        let mut next = self.without_canary(&component.name);
         next.components.insert(component.name.clone(), component);
         next
     }
@@ -218,9 +234,44 @@ impl Routes {
     /// The same table without this component.
     #[must_use]
     pub fn without(&self, name: &ComponentName) -> Self {
-        let mut next = self.clone();
+        let mut next = self.without_canary(name);
         next.components.remove(name);
         next
+    }
+
+    /// The same table where this build is tried beside the one of its name.
+    #[must_use]
+    pub fn with_canary(&self, canary: Arc<Component>) -> Self {
+        let mut next = self.clone();
+        next.canaries.insert(canary.name.clone(), canary);
+        next
+    }
+
+    /// The same table without the canary of this name.
+    #[must_use]
+    pub fn without_canary(&self, name: &ComponentName) -> Self {
+        let mut next = self.clone();
+        next.canaries.remove(name);
+        next
+    }
+
+    /// The build that an event goes to. A canary gets its share of the events that it
+    /// takes, and none that was tried before, by itself or by the build in service.
+    pub fn build_for(
+        &self,
+        name: &ComponentName,
+        (event, headers): (&Envelope, &Headers),
+        tried: Tried,
+    ) -> Option<&Arc<Component>> {
+        let stable = self.components.get(name)?;
+        let canary = self.canaries.get(name).filter(|canary| {
+            let percent = canary.settings.canary.percent;
+            let takes = canary.export_for(&event.event_name, event.event_version);
+            tried == Tried::Never
+                && matches!(takes, Resolution::Bound(_))
+                && lot(stable, event, headers, &canary.digest).is_within(percent)
+        });
+        Some(canary.unwrap_or(stable))
     }
 
     /// The component of this name.
@@ -245,6 +296,14 @@ impl Routes {
                 Resolution::UnknownVersion | Resolution::NotSubscribed => None,
             })
     }
+}
+
+fn lot(stable: &Component, event: &Envelope, headers: &Headers, canary: &Digest) -> Lot {
+    let key = match stable.settings.order {
+        Order::None => None,
+        Order::Key(field) => field.of(event, headers),
+    };
+    Lot::of(event.event_id, key.as_ref(), canary)
 }
 
 #[cfg(test)]

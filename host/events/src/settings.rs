@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::breaker::BreakerPolicy;
+use crate::canary::CanaryPolicy;
 use crate::effects::Effects;
 use crate::order::Order;
 use crate::retry::RetryPolicy;
@@ -16,6 +17,8 @@ pub struct Settings {
     pub retry: RetryPolicy,
     /// When it is left alone because its calls fail.
     pub breaker: BreakerPolicy,
+    /// How a new build of it is tried.
+    pub canary: CanaryPolicy,
     /// Budget of one call.
     pub limits: Limits,
     /// Events of this component that are worked on at once.
@@ -37,6 +40,7 @@ impl Default for Settings {
         Self {
             retry: RetryPolicy::default(),
             breaker: BreakerPolicy::default(),
+            canary: CanaryPolicy::default(),
             limits: Limits::default(),
             concurrency: 16,
             order: Order::None,

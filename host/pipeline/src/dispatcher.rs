@@ -26,6 +26,7 @@ use crate::reads::Reads;
 use crate::settler::Settler;
 use crate::trace::Propagation;
 use crate::witness::{Sight, Witness};
+use attempt::Superseded;
 pub(crate) use attempt::Task;
 pub(crate) use quarantine::Kept;
 use quarantine::Quarantine;
@@ -86,6 +87,10 @@ pub enum Conclusion {
     },
     /// It is given up. No dead letter is written yet.
     Dead(DeadReason),
+    /// It was begun on a build that is not to end it: one that was replaced too long
+    /// ago, or one that is tried. Nothing of it counts, as if it had not been: it is
+    /// to be given to the build in service, at once.
+    Elsewhere,
     /// Another host has taken over what this one was doing: nothing is committed, and
     /// nothing may be told to the stream.
     Fenced,
@@ -224,8 +229,9 @@ impl Dispatcher {
                 replayed: None,
                 fence: None,
             };
-            if let Ok(conclusion) = self.attempt(&task).await {
-                return Some(conclusion);
+            match self.attempt(&task).await {
+                Ok(Conclusion::Elsewhere) | Err(Superseded) => {}
+                Ok(conclusion) => return Some(conclusion),
             }
             component = self.services.mediator.component(&task.component.name)?;
             match component.export_for(&envelope.event_name, envelope.event_version) {

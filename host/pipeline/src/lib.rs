@@ -23,7 +23,7 @@ pub mod witness;
 pub use consumer::{Consumer, ConsumerConfig, LEASE_PREFIX, Ordered};
 pub use dispatcher::{Conclusion, Dispatched, Dispatcher, Services};
 pub use gates::{Gates, PausedBy, Shut};
-pub use mediator::Mediator;
+pub use mediator::{Mediator, Trial};
 pub use relay::{Relay, RelayConfig};
 pub use replay::Replay;
 pub use settler::Settler;

@@ -110,8 +110,9 @@ impl Replay {
                 Ok(task) => task,
                 Err(reason) => return self.failed(letter, None, &reason).await,
             };
-            if let Ok(conclusion) = self.dispatcher.attempt(&task).await {
-                break (task, conclusion);
+            match self.dispatcher.attempt(&task).await {
+                Ok(Conclusion::Elsewhere) | Err(_) => {} // Its build is gone: the next one.
+                Ok(conclusion) => break (task, conclusion),
             }
         };
         let component = &task.component.name;
@@ -138,7 +139,10 @@ impl Replay {
             }
             // Done: removed in the commit. Stopped: the request stays taken, and is handed
             // out again after a while.
-            Conclusion::Done { .. } | Conclusion::Fenced | Conclusion::Stopped => {}
+            Conclusion::Done { .. }
+            | Conclusion::Elsewhere
+            | Conclusion::Fenced
+            | Conclusion::Stopped => {}
         }
     }
 

@@ -12,6 +12,7 @@ mod json;
 mod log;
 pub(crate) mod memory;
 mod outcome;
+mod rehearse;
 pub(crate) mod state;
 pub(crate) mod text;
 pub(crate) mod wasi;

@@ -3,7 +3,7 @@
 //!
 //! A load error never touches what is in service already.
 
-use qx_events::{Capability, Clash};
+use qx_events::{Capability, Clash, Fault};
 
 /// The sandbox cannot be built: there is nothing to run components with.
 #[derive(Debug, thiserror::Error)]
@@ -243,6 +243,20 @@ pub enum LoadError {
     /// There is no compiling process.
     #[error("start the process that compiles components")]
     CompilerNotStarted(#[source] std::io::Error),
+    /// No instance of it comes up: a start function that traps, or takes more than a
+    /// call may.
+    #[error(
+        "no instance of the component comes up ({why}): mend what it does before its first event, or raise that limit in its `.toml`"
+    )]
+    DoesNotStart {
+        /// The limit or trap, in words.
+        why: String,
+    },
+    /// The host could not try it.
+    #[error(
+        "the host cannot make an instance of the component at present: put the file in place again"
+    )]
+    NotTried(#[source] Fault),
     /// The compiler failed in a way that it should not.
     #[error(
         "the compiler gave up on the component: this is a fault of the host, please report it with the file"
@@ -256,4 +270,72 @@ fn how_to_grant(capability: Capability, component: &str) -> String {
         "add \"{capability}\" to `capabilities` under `[grants.{component}]` of qx-host.toml, \
             and to `grants` in `{component}.toml` if that file has them"
     )
+}
+
+/// The steps of loading a component, in their order. What fails at one of them
+/// leaves what is in service where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LoadStep {
+    /// The file is read, with what lies beside it.
+    Read,
+    /// Its signature is looked at.
+    Verify,
+    /// What it is, what it imports and which events it takes is compared with what it
+    /// is granted.
+    Check,
+    /// It is made native code.
+    Compile,
+    /// One instance of it is made, and thrown away.
+    Instantiate,
+}
+
+impl LoadStep {
+    /// The word for it in listings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Verify => "verify",
+            Self::Check => "check",
+            Self::Compile => "compile",
+            Self::Instantiate => "instantiate",
+        }
+    }
+}
+
+impl LoadError {
+    /// Where it was found.
+    pub const fn step(&self) -> LoadStep {
+        match self {
+            Self::TooLarge { .. }
+            | Self::Empty
+            | Self::NotWasm { .. }
+            | Self::CoreModule
+            | Self::Truncated { .. }
+            | Self::TooComplex { .. }
+            | Self::TooManyNames { .. }
+            | Self::Damaged(_)
+            | Self::OtherWorld { .. }
+            | Self::UnservedVersion { .. }
+            | Self::UnknownImport { .. }
+            | Self::NotGranted { .. }
+            | Self::Link(_)
+            | Self::Signature { .. }
+            | Self::NoHandler { .. }
+            | Self::Routes { .. }
+            | Self::NeedsRoutes { .. }
+            | Self::Ambiguous { .. }
+            | Self::NoSuchExport { .. }
+            | Self::WhichExport { .. }
+            | Self::Clash(_)
+            | Self::Memory { .. }
+            | Self::MemoryLimit { .. } => LoadStep::Check,
+            Self::Invalid(_)
+            | Self::CompileTime { .. }
+            | Self::CompileMemory { .. }
+            | Self::CompilerEnded { .. }
+            | Self::CompilerNotStarted(_)
+            | Self::Compiler(_) => LoadStep::Compile,
+            Self::DoesNotStart { .. } | Self::NotTried(_) => LoadStep::Instantiate,
+        }
+    }
 }

@@ -28,7 +28,7 @@ mod tests;
 
 pub use compile::{ChildCompiler, Compilation, compile_as_child};
 pub use engine::Metering;
-pub use error::{LoadError, SandboxError};
+pub use error::{LoadError, LoadStep, SandboxError};
 pub use limits::{FIXED, FixedLimit};
 pub use log_sink::{CallId, Cost, Counted, LogSink};
 pub use manifest::{Manifest, ManifestRoute};

@@ -2,7 +2,8 @@
 //! them. What comes out can be called.
 //!
 //! One compile at a time, in a process of its own or on a thread that may be
-//! blocked. Nothing of the guest runs here.
+//! blocked. Last, one instance is made on the budget of a call and thrown away: what
+//! does not come up is not loaded.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -178,8 +179,11 @@ impl Sandbox {
             }
             (Compilation::InProcess | Compilation::Child(_), checked) => checked,
         };
-        self.aside(move |inner| inner.finish(checked, manifest))
-            .await
+        let (loaded, handler) = self
+            .aside(move |inner| inner.finish(checked, manifest))
+            .await?;
+        handler.rehearse().await?;
+        Ok(loaded)
     }
 
     /// Runs what takes long on a thread that may be blocked.
@@ -250,7 +254,11 @@ impl Inner {
         )
     }
 
-    fn finish(&self, checked: Checked, manifest: Manifest) -> Result<Loaded, LoadError> {
+    fn finish(
+        &self,
+        checked: Checked,
+        manifest: Manifest,
+    ) -> Result<(Loaded, Arc<ComponentHandler>), LoadError> {
         let (component, named) = match checked {
             Checked::Kept { component, named } => (component, named),
             Checked::Compiled { new, code } => (self.keep(&code, new.named.digest)?, new.named),
@@ -271,7 +279,7 @@ impl Inner {
             .map_err(LoadError::Link)?;
         let (candidates, others) = candidates(&component);
         let Bound { exports, bindings } = bind(&manifest.name, &candidates, &others, &routes)?;
-        let handler: Arc<dyn Handler> = Arc::new(ComponentHandler {
+        let callable = Arc::new(ComponentHandler {
             pre,
             exports: indices(&component, &exports)?,
             shared: Arc::new(Shared {
@@ -283,6 +291,7 @@ impl Inner {
             metering: self.config.metering,
             instances: Arc::clone(&self.instances),
         });
+        let handler: Arc<dyn Handler> = Arc::clone(&callable) as _;
         let name = manifest.name.clone();
         // Only to see whether the bindings clash: the rule is the table's.
         ServedComponent::new(
@@ -293,13 +302,14 @@ impl Inner {
             bindings.clone(),
         )?;
         warn_of_unbound(&name, &exports, &bindings);
-        Ok(Loaded {
+        let loaded = Loaded {
             digest,
             bindings,
             exports,
             imports,
             handler,
-        })
+        };
+        Ok((loaded, callable))
     }
 
     fn check_sizes(&self, bytes: &[u8], manifest: &Manifest) -> Result<(), LoadError> {

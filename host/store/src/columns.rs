@@ -15,6 +15,8 @@ pub(crate) const LAST_ERROR_CHARS_MAX: usize = 2048;
 pub(crate) const EVENT_NAME_CHARS_MAX: usize = 255;
 /// Longest name and reason of a pause that are kept, in characters.
 pub(crate) const PAUSE_CHARS_MAX: usize = 500;
+/// Longest name, place and reason in the history of builds, in characters.
+pub(crate) const DEPLOYMENT_CHARS_MAX: usize = 1_000;
 /// Width of the column `subject`, in characters.
 pub(crate) const SUBJECT_CHARS_MAX: usize = 512;
 

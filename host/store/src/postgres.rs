@@ -8,6 +8,7 @@
 mod attempts;
 mod connect;
 mod dead_letters;
+mod deployments;
 mod leases;
 mod ledger;
 mod locks;

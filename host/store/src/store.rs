@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use qx_events::ports::{DeadLetters, Leases, Ledger, Outbox, Pauses};
+use qx_events::ports::{DeadLetters, Deployments, Leases, Ledger, Outbox, Pauses};
 
 use crate::error::StoreError;
 use crate::postgres::Postgres;
@@ -121,6 +121,14 @@ impl Store {
 
     /// What operators have paused.
     pub fn pauses(&self) -> Arc<dyn Pauses> {
+        match self {
+            Self::Postgres(postgres) => Arc::new(postgres.clone()),
+            Self::Sqlite(sqlite) => Arc::new(sqlite.clone()),
+        }
+    }
+
+    /// The history of builds.
+    pub fn deployments(&self) -> Arc<dyn Deployments> {
         match self {
             Self::Postgres(postgres) => Arc::new(postgres.clone()),
             Self::Sqlite(sqlite) => Arc::new(sqlite.clone()),

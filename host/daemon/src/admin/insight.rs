@@ -46,6 +46,13 @@ pub struct HandlerView {
     /// What the build in service may do; none when nothing is in service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rights: Option<RightsView>,
+    /// The step at which the file was found not to be loadable: `read`, `verify`,
+    /// `check`, `compile` or `instantiate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// Deliveries that builds have still in hand which were replaced.
+    #[serde(default)]
+    pub draining: usize,
     /// Why it is not as it should be.
     pub reason: Option<String>,
     /// Since when it is so, ISO 8601.

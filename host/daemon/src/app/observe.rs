@@ -129,6 +129,8 @@ impl Insight for Observer {
         }
         for slot in &mut views {
             let name = ComponentName::parse(&slot.component).ok();
+            let draining = |name| self.mediator.draining(name);
+            slot.draining = name.as_ref().map_or(0, draining);
             let shut = name.and_then(|name| self.dispatcher.gates().shut(&name));
             // What is broken is paused as well, and its reason matters more.
             if let Some(shut) = shut.filter(|_| slot.digest.is_some()) {

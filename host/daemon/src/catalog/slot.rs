@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use qx_events::{Component, Order};
+use qx_sandbox::LoadStep;
 
 use crate::admin::{HandlerView, RightsView};
 use crate::signing::Standing;
@@ -15,6 +16,29 @@ pub struct Served {
     pub component: Arc<Component>,
     /// Whose signature it carries.
     pub standing: Standing,
+}
+
+/// Why a file is not in service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotLoaded {
+    /// Where it was found.
+    pub step: LoadStep,
+    /// In words, with what to do.
+    pub reason: String,
+}
+
+impl NotLoaded {
+    /// Found at this step.
+    pub fn at(step: LoadStep, reason: String) -> Self {
+        Self { step, reason }
+    }
+}
+
+impl From<String> for NotLoaded {
+    /// Found while reading.
+    fn from(reason: String) -> Self {
+        Self::at(LoadStep::Read, reason)
+    }
 }
 
 /// One component's place.
@@ -29,8 +53,8 @@ pub enum Slot {
     },
     /// The file that lies there cannot be loaded.
     Broken {
-        /// Why, with what to do.
-        reason: String,
+        /// Why.
+        fault: NotLoaded,
         /// Since when.
         since: DateTime<Utc>,
         /// The build before, which still takes events.
@@ -42,7 +66,7 @@ impl Slot {
     /// A file that can be no component.
     pub fn stranger(reason: String, since: DateTime<Utc>) -> Self {
         Self::Broken {
-            reason,
+            fault: reason.into(),
             since,
             still: None,
         }
@@ -71,18 +95,18 @@ impl Slot {
         let bindings = serving
             .map(|component| component.bindings())
             .unwrap_or_default();
-        let (state, reason, since) = match self {
+        let (state, fault, since) = match self {
             Self::Serving { since, .. } => ("serving", None, since),
             Self::Broken {
-                reason,
+                fault,
                 since,
                 still: Some(_),
-            } => ("degraded", Some(reason), since),
+            } => ("degraded", Some(fault), since),
             Self::Broken {
-                reason,
+                fault,
                 since,
                 still: None,
-            } => ("broken", Some(reason), since),
+            } => ("broken", Some(fault), since),
         };
         HandlerView {
             component: name.to_owned(),
@@ -101,7 +125,9 @@ impl Slot {
             order: serving.and_then(|component| order(component)),
             consumed_by: None,
             rights: serving.map(|component| RightsView::of(&component.settings.rights)),
-            reason: reason.cloned(),
+            draining: 0,
+            step: fault.map(|fault| fault.step.as_str().to_owned()),
+            reason: fault.map(|fault| fault.reason.clone()),
             since: since.to_rfc3339(),
         }
     }

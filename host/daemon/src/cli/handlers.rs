@@ -72,7 +72,10 @@ pub(super) async fn list(config: Option<&Path>, output: Output) -> Result<Exit, 
                     .chars()
                     .take(12)
                     .collect();
-                let reason = handler.reason.clone().unwrap_or_default();
+                let reason = match (&handler.step, &handler.reason) {
+                    (Some(step), Some(reason)) => format!("{step}: {reason}"),
+                    (_, reason) => reason.clone().unwrap_or_default(),
+                };
                 let events = handler.events.join(" ");
                 let rights = handler.rights.as_ref().map(RightsView::line);
                 vec![

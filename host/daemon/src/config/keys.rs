@@ -182,6 +182,10 @@ keys! {
         .default("4096")
         .doc("Addresses that compiling one component may map: more than it uses of memory.");
 
+    COMPONENTS_DRAIN = number("components", "drain_ms", 0, 600_000, "milliseconds")
+        .default("30000")
+        .doc("How long a build that was replaced may go on with the calls it began; then they are cut off and made again on its successor, and use up no attempt.");
+
     DEFAULTS_ATTEMPTS = bounds::attempts("defaults")
         .default("5")
         .doc("Attempts at one event, the first included; then it is a dead letter.");

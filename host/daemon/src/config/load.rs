@@ -195,6 +195,7 @@ fn components(reader: &Reader<'_>) -> ComponentsConfig {
         component_bytes_max: reader.number(&keys::COMPONENTS_MAX_MB) << 20,
         compile_time: Duration::from_secs(reader.number(&keys::COMPONENTS_COMPILE_TIMEOUT)),
         compile_memory_bytes: reader.number(&keys::COMPONENTS_COMPILE_MEMORY) << 20,
+        drain: millis(reader, &keys::COMPONENTS_DRAIN),
     }
 }
 
@@ -236,6 +237,7 @@ fn defaults(reader: &Reader<'_>) -> Settings {
     Settings {
         retry,
         breaker: qx_events::BreakerPolicy::default(),
+        canary: qx_events::CanaryPolicy::default(),
         limits: Limits {
             timeout: millis(reader, &keys::DEFAULTS_TIMEOUT),
             cpu: millis(reader, &keys::DEFAULTS_CPU),

@@ -93,6 +93,8 @@ pub struct ComponentsConfig {
     pub compile_time: Duration,
     /// Addresses that compiling one component may map, in bytes.
     pub compile_memory_bytes: u64,
+    /// How long a build that was replaced may go on with what it began.
+    pub drain: Duration,
     /// What a component gets whose own file does not say otherwise.
     pub defaults: Settings,
 }

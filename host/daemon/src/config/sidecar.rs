@@ -184,6 +184,7 @@ fn read_settings(reader: &Reader<'_>, host: &ComponentsConfig) -> Settings {
     Settings {
         retry,
         breaker: read_breaker(reader, &base.breaker),
+        canary: base.canary,
         limits,
         concurrency: number(&keys::CONCURRENCY).map_or(base.concurrency, size),
         order,

@@ -6,6 +6,7 @@
 //! has happened or has not, and leaves nothing locked.
 
 mod dead_letters;
+mod deployments;
 mod handler;
 mod leases;
 mod ledger;
@@ -14,6 +15,7 @@ mod pauses;
 mod stream;
 
 pub use dead_letters::{AfterEdit, DeadLetters, EditAnswer};
+pub use deployments::{Action, Deployed, Deployment, Deployments, HISTORY_MAX, Refusal};
 pub use handler::{Handler, Invocation, LogLevel, LogLine, StateReader};
 pub use leases::{Fence, HeldLease, Leases};
 pub use ledger::{Ledger, Note, Settled, Settlement, StateAt, StateValue};

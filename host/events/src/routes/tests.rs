@@ -110,3 +110,55 @@ fn every_taker_of_an_event_is_found() {
         1
     );
 }
+
+/// A build of `stars` that is tried with so many events in a hundred.
+fn build(digest: u8, percent: u8, takes: &str) -> Arc<Component> {
+    let mut settings = Settings::default();
+    settings.canary.percent = percent;
+    let component = Component::new(
+        ComponentName::parse("stars").unwrap(),
+        Digest::new([digest; 32]),
+        settings,
+        Arc::new(Deaf),
+        vec![binding(takes, &[], 0)],
+    );
+    Arc::new(component.unwrap())
+}
+
+#[test]
+fn a_canary_gets_its_share_of_what_nobody_tried_and_nothing_else() {
+    let (old, name) = (build(1, 0, "ping"), ComponentName::parse("stars").unwrap());
+    let envelope = |n: u128| {
+        let id = uuid::Uuid::from_u128(n);
+        let body = format!(r#"{{"event_id":"{id}","event_name":"ping","payload":1}}"#);
+        Envelope::decode(body.as_bytes(), None).unwrap()
+    };
+    let given = |canary: &Arc<Component>, tried| {
+        let table = Routes::default().with(Arc::clone(&old));
+        let table = table.with_canary(Arc::clone(canary));
+        let to_canary = |n: &u128| {
+            let event = (&envelope(*n), &Headers::default());
+            let build = table.build_for(&name, event, tried).unwrap();
+            Arc::ptr_eq(build, canary)
+        };
+        (0..200).filter(to_canary).count()
+    };
+    let all = build(2, 100, "ping");
+    assert_eq!(given(&all, Tried::Never), 200);
+    assert_eq!(given(&all, Tried::Before), 0, "it was tried");
+    let some = given(&build(2, 30, "ping"), Tried::Never);
+    assert!((30..90).contains(&some), "{some}");
+    assert_eq!(given(&build(2, 100, "pong"), Tried::Never), 0, "not taken");
+
+    let table = Routes::default().with(Arc::clone(&old)).with_canary(all);
+    let (event, headers) = (envelope(1), Headers::default());
+    let build_in = |table: &Routes| {
+        let build = table.build_for(&name, (&event, &headers), Tried::Never);
+        build.map(|build| build.digest)
+    };
+    assert_ne!(build_in(&table), Some(old.digest));
+    assert_eq!(build_in(&table.without_canary(&name)), Some(old.digest));
+    let next = build(3, 0, "ping");
+    assert_eq!(build_in(&table.with(Arc::clone(&next))), Some(next.digest));
+    assert_eq!(build_in(&table.without(&name)), None);
+}

@@ -7,7 +7,7 @@ use qx_events::attempts::{ALONE_FROM, admit};
 use qx_events::ports::{Delivery, Fence, Receipt};
 use qx_events::{
     Admission, Care, Component, DeadLetter, DeadReason, DeadReasonKind, Envelope, EventName,
-    ExportIndex, Known, Malformed, Record, Resolution, Routes,
+    ExportIndex, Known, Malformed, Record, Resolution, Routes, Tried,
 };
 use uuid::Uuid;
 
@@ -92,6 +92,16 @@ pub(super) struct Arrival {
     pub(super) care: Care,
 }
 
+impl Arrival {
+    /// Whether a build was called with it before, as far as anybody knows.
+    const fn tried(&self) -> Tried {
+        match self.record {
+            Some(_) => Tried::Before,
+            None => Tried::Never,
+        }
+    }
+}
+
 impl Consumer {
     /// Brings one delivery to its end. `known`: what the ledger knows of it.
     pub(super) async fn deliver(&self, taken: Taken, known: Option<Known>) {
@@ -149,7 +159,8 @@ impl Consumer {
         };
         loop {
             let routes = self.dispatcher.mediator().routes();
-            let component = routes.get(self.name());
+            let event = (&*envelope, &delivery.headers);
+            let component = routes.build_for(self.name(), event, arrival.tried());
             match plan(&routes, component, &envelope, arrival) {
                 Plan::Run(mut task) => {
                     task.fence = fence.cloned();
@@ -187,6 +198,14 @@ impl Consumer {
                 // sooner than it may be called, it waits for the rest.
                 crash::point(crash::Window::Attempt1);
                 Reply::Nak(after)
+            }
+            Conclusion::Elsewhere => {
+                // With a record of no attempt: then it goes to no build that is tried.
+                let attempts = task.attempt.saturating_sub(1);
+                if !self.dispatcher.ended(task, attempts, Duration::ZERO).await {
+                    return Reply::Silence;
+                }
+                Reply::Nak(Duration::ZERO)
             }
             Conclusion::Dead(reason) => {
                 let message = (delivery.subject.as_str(), &delivery.headers, &delivery.body);

@@ -1,6 +1,7 @@
 //! One attempt: call, verdict, commit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use qx_events::ports::{Fence, Invocation, Settled, Settlement};
 use qx_events::{
@@ -15,6 +16,7 @@ use super::quarantine::Kept;
 use super::{BoundState, Conclusion, Context, Dispatcher};
 use crate::backoff::Backoff;
 use crate::crash;
+use crate::mediator::Stay;
 use crate::trace;
 use crate::witness::{Attempt, Sight};
 
@@ -62,6 +64,8 @@ pub(crate) struct Superseded;
 enum Called {
     Outcome(Outcome),
     Superseded,
+    /// Its build was replaced, and the call has not ended in time.
+    Cut,
     Stopping,
 }
 
@@ -118,18 +122,21 @@ impl Dispatcher {
     ) -> Result<Conclusion, Superseded> {
         let name = &task.component.name;
         let mut turn = self.turns.first(name).await;
+        let mut stay = None;
         for rerun in 0..=CONFLICT_RERUNS_MAX {
             if rerun > 0 {
                 task.kept.leave(); // Who waits for a turn must not keep the others out.
                 turn = self.turns.again(name, rerun, turn).await;
             }
             let begun = Instant::now();
-            let outcome = match self.call(task, &context, rerun).await {
+            let outcome = match self.call(task, &context, &mut stay).await {
                 Called::Outcome(outcome) => outcome,
                 Called::Superseded => return Err(Superseded),
+                Called::Cut => return Ok(self.cut(task, begun)),
                 Called::Stopping => return Ok(Conclusion::Stopped),
             };
-            if let Some(conclusion) = self.conclude(task, outcome, begun).await {
+            let build = stay.as_ref();
+            if let Some(conclusion) = self.conclude(task, outcome, (begun, build)).await {
                 return Ok(conclusion);
             }
         }
@@ -146,8 +153,14 @@ impl Dispatcher {
 
     /// What an outcome comes to. `None`: its reads were overtaken, nothing is
     /// committed, and it is to be called again.
-    async fn conclude(&self, task: &Task, outcome: Outcome, begun: Instant) -> Option<Conclusion> {
-        let at_least = self.watch(task, &outcome);
+    async fn conclude(
+        &self,
+        task: &Task,
+        outcome: Outcome,
+        (begun, stay): (Instant, Option<&Stay>),
+    ) -> Option<Conclusion> {
+        let at_least = self.watch(task, stay, &outcome);
+        let is_trial = stay.is_some_and(Stay::is_trial);
         let word = outcome.as_str();
         let span = tracing::Span::current();
         span.record("qx.outcome", word);
@@ -155,9 +168,23 @@ impl Dispatcher {
         let verdict = decide(&outcome, task.attempt, policy, fastrand::f64());
         Some(match (verdict, outcome) {
             (Verdict::Settle, Outcome::Done(effects)) => {
-                return self.settle(task, effects, begun).await;
+                return match self.settle(task, effects, begun).await {
+                    // Of a build that is tried nothing is condemned.
+                    Some(Conclusion::Dead(_)) if is_trial => Some(Conclusion::Elsewhere),
+                    conclusion => conclusion,
+                };
             }
             (Verdict::Settle, other) => unreachable_settle(&other),
+            (Verdict::Redeliver { .. } | Verdict::DeadLetter(_), outcome) if is_trial => {
+                span.record("error.type", word);
+                self.saw(&Sight::Redelivered {
+                    attempt: attempt_of(task, begun),
+                    after: Duration::ZERO,
+                    outcome: word,
+                    reason: &reason_of(&outcome),
+                });
+                Conclusion::Elsewhere
+            }
             (Verdict::Redeliver { after }, outcome) => {
                 let after = after.max(at_least);
                 span.record("error.type", word);
@@ -210,13 +237,26 @@ impl Dispatcher {
         }
     }
 
+    /// What ran on a replaced build for too long: nothing of it counts.
+    fn cut(&self, task: &Task, begun: Instant) -> Conclusion {
+        self.saw(&Sight::Redelivered {
+            attempt: attempt_of(task, begun),
+            after: Duration::ZERO,
+            outcome: "cut",
+            reason: "its build was replaced, and the call did not end in time (components.drain_ms)",
+        });
+        Conclusion::Elsewhere
+    }
+
     /// Calls, and calls again while it is the host that cannot serve the call.
-    /// What has not begun yet does not begin on a build that is out of service.
-    async fn call(&self, task: &Task, context: &Context, rerun: u32) -> Called {
+    /// What has not begun yet does not begin on a build that is out of service; what
+    /// runs again, as `stay` tells, goes on where it was.
+    async fn call(&self, task: &Task, context: &Context, stay: &mut Option<Stay>) -> Called {
         let services = self.services();
         let component = &task.component.name;
         let mut backoff = Backoff::default();
-        let mut begun = rerun > 0;
+        let is_first = stay.is_none();
+        let mut begun = !is_first;
         loop {
             let invocation = Invocation {
                 envelope: Arc::clone(&task.envelope),
@@ -230,14 +270,26 @@ impl Dispatcher {
             };
             let outcome = {
                 let room = self.calls.enter(task.start).await;
-                if rerun == 0 && !services.mediator.serves(&task.component) {
+                if is_first && !services.mediator.serves(&task.component) {
                     return Called::Superseded;
                 }
                 let outcome = match self.begin(task, &mut begun).await {
                     Ok(()) => {
+                        if is_first {
+                            *stay = services.mediator.enter(&task.component);
+                        }
+                        let Some(stay) = stay else {
+                            // Replaced while that was written down.
+                            self.withdraw(task).await;
+                            return Called::Superseded;
+                        };
                         crash::point(crash::Window::ConsumerTaken);
                         crash::handling(&task.envelope);
-                        task.component.handler.call(task.export, invocation).await
+                        tokio::select! {
+                            biased; // What has ended is not cut off.
+                            outcome = task.component.handler.call(task.export, invocation) => outcome,
+                            () = stay.overdue() => return Called::Cut,
+                        }
                     }
                     Err(fault) => Outcome::HostFault(fault),
                 };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use qx_events::attempts::WAIT_MAX;
 use qx_events::breaker::Change;
+use qx_events::canary::Judgement;
 use qx_events::ports::Note;
 use qx_events::{ComponentName, Fault, Outcome};
 use uuid::Uuid;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use super::attempt::reason_of;
 use super::{Dispatcher, Task};
 use crate::gates::PausedBy;
+use crate::mediator::Stay;
 use crate::witness::Sight;
 
 impl Dispatcher {
@@ -73,10 +75,29 @@ impl Dispatcher {
 }
 
 impl Dispatcher {
+    /// Tells the trial of a new build, if there is one, how a first call ended. One that
+    /// is found too bad gets no event from here on.
+    fn tally(&self, stay: &Stay, outcome: &Outcome) {
+        let Some((trial, judgement)) = stay.ended(outcome) else {
+            return;
+        };
+        let mediator = &self.services.mediator;
+        if let Judgement::RollBack(_) = judgement {
+            mediator.withdraw(trial.canary());
+        }
+        mediator.note_judged();
+    }
+
     /// Tells the component's breaker how a call ended. Returns the shortest pause of
     /// its message: the event of a probe that failed is not the next probe, so that
     /// one bad event does not keep a component shut that works.
-    pub(super) fn watch(&self, task: &Task, outcome: &Outcome) -> Duration {
+    pub(super) fn watch(&self, task: &Task, stay: Option<&Stay>, outcome: &Outcome) -> Duration {
+        if let Some(stay) = stay.filter(|_| task.attempt == 1) {
+            self.tally(stay, outcome);
+        }
+        if stay.is_some_and(Stay::is_trial) {
+            return Duration::ZERO; // It has a judge of its own.
+        }
         let component = &task.component.name;
         let in_words = || reason_of(outcome);
         let Some((change, reason)) = self.gates.ended(&task.component, outcome, in_words) else {

@@ -17,6 +17,7 @@ fn words(all: &[Dispatched]) -> Vec<(String, &'static str)> {
         Conclusion::Duplicate => "duplicate",
         Conclusion::Redeliver { .. } => "redeliver",
         Conclusion::Dead(_) => "dead",
+        Conclusion::Elsewhere => "elsewhere",
         Conclusion::Fenced => "fenced",
         Conclusion::Stopped => "stopped",
     };

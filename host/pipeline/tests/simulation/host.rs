@@ -8,13 +8,13 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use qx_events::ports::{Clock, Subscription};
 use qx_events::{
-    Binding, Component, ComponentName, ExportIndex, Inbox, KeyField, Pattern, RetryPolicy,
-    Settings, Versions,
+    Binding, CanaryPolicy, Component, ComponentName, ExportIndex, Inbox, KeyField, Pattern,
+    RetryPolicy, Settings, Versions,
 };
 use qx_pipeline::trace::PassThrough;
 use qx_pipeline::{
     Consumer, ConsumerConfig, Dispatcher, Mediator, Ordered, Relay, RelayConfig, Replay, Services,
-    Settler,
+    Settler, Trial,
 };
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -51,6 +51,7 @@ pub(crate) struct Spec {
     pub(crate) load: Arc<Load>,
     /// Whether events of one correlation follow each other.
     pub(crate) in_order: bool,
+    pub(crate) canary: CanaryPolicy,
 }
 
 /// A component that takes every version of an event.
@@ -64,10 +65,15 @@ pub(crate) fn component(name: &'static str, takes: &'static str, act: Act) -> Sp
         act,
         load: Arc::default(),
         in_order: false,
+        canary: CanaryPolicy::default(),
     }
 }
 
 impl Spec {
+    pub(crate) fn canary(self, canary: CanaryPolicy) -> Self {
+        Self { canary, ..self }
+    }
+
     pub(crate) fn build(self, build: u8) -> Self {
         Self { build, ..self }
     }
@@ -209,6 +215,20 @@ impl Host {
 
     /// Puts a component in service, in place of one of its name.
     pub(crate) fn install(&self, spec: &Spec) {
+        self.mediator.install(&self.build(spec));
+    }
+
+    /// Tries a build beside the one in service.
+    pub(crate) fn try_out(&self, spec: &Spec) -> Arc<Trial> {
+        self.mediator.try_out(&self.build(spec)).unwrap()
+    }
+
+    /// Deliveries on builds that were replaced.
+    pub(crate) fn draining(&self, name: &str) -> usize {
+        self.mediator.draining(&ComponentName::parse(name).unwrap())
+    }
+
+    fn build(&self, spec: &Spec) -> Arc<Component> {
         let handler = Scripted {
             component: spec.name.to_owned(),
             build: spec.build,
@@ -225,6 +245,7 @@ impl Host {
         let settings = Settings {
             retry,
             inbox: spec.inbox,
+            canary: spec.canary,
             ..Settings::default()
         };
         let name = ComponentName::parse(spec.name).unwrap();
@@ -236,7 +257,7 @@ impl Host {
             Arc::new(handler),
             bindings,
         );
-        self.mediator.install(&Arc::new(component.unwrap()));
+        Arc::new(component.unwrap())
     }
 
     pub(crate) fn remove(&self, name: &str) {

@@ -48,4 +48,6 @@ mod replay;
 #[cfg(test)]
 mod stops_and_deaths;
 #[cfg(test)]
+mod swaps;
+#[cfg(test)]
 mod world;

@@ -59,7 +59,6 @@ fn huge(call: &str) -> Vec<u8> {
 }
 
 fn loops() -> Vec<Hostile> {
-    let spin = "(func $spin (loop (br 0))) (start $spin)";
     let copies = "(loop
         (memory.copy (i32.const 0) (i32.const 65536) (i32.const 65536)) (br 0)) (unreachable)";
     let busy =
@@ -69,12 +68,6 @@ fn loops() -> Vec<Hostile> {
         hostile(
             "endless loop",
             ping("(loop (br 0)) (unreachable)", ""),
-            "cpu",
-            "150 ms",
-        ),
-        hostile(
-            "endless loop in start",
-            ping("(call $ok)", spin),
             "cpu",
             "150 ms",
         ),
@@ -93,12 +86,6 @@ fn loops() -> Vec<Hostile> {
             "524288",
         ),
         hostile("trap", ping("(unreachable)", ""), "trap", "unreachable"),
-        hostile(
-            "trap in start",
-            ping("(call $ok)", "(func $f (unreachable)) (start $f)"),
-            "trap",
-            "",
-        ),
         hostile(
             "division by zero",
             ping("(i32.div_u (i32.const 1) (i32.const 0))", ""),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use qx_events::Outcome;
 
 use super::world::{World, effects, failure};
+use crate::LoadStep;
 use crate::testing::{PING, component, ping};
 
 /// Long enough for a test to be sure, short enough to wait for.
@@ -38,17 +39,23 @@ async fn processor_time_ends_at_its_limit_and_the_outcome_says_so() {
 }
 
 #[tokio::test]
-async fn an_endless_loop_before_the_first_call_ends_too() {
-    let fields = "(func $spin (loop (br 0))) (start $spin)";
-    let (breach, _) = failure(impatient().run(ping("(call $ok)", fields)).await);
-    assert_eq!(breach, "deadline");
-}
-
-#[tokio::test]
-async fn a_trap_before_the_first_call_is_an_outcome() {
-    let fields = "(func $fall (unreachable)) (start $fall)";
-    let (breach, _) = failure(World::new().run(ping("(call $ok)", fields)).await);
-    assert_eq!(breach, "trap");
+async fn what_does_not_come_up_is_not_loaded_and_told_why() {
+    for (fields, part) in [
+        ("(func $spin (loop (br 0))) (start $spin)", "cpu: used more"),
+        ("(func $fall (unreachable)) (start $fall)", "trap: "),
+        (
+            "(func $grow (loop (br_if 0 (i32.ne (i32.const -1) (memory.grow (i32.const 1)))))
+                (unreachable)) (start $grow)",
+            "memory: ",
+        ),
+    ] {
+        let world = World::new().limits(|limits| limits.cpu = Duration::from_millis(50));
+        let bytes = ping("(call $ok)", fields);
+        let error = world.try_load(bytes.clone()).await.unwrap_err();
+        assert_eq!(error.step(), LoadStep::Instantiate, "{error}");
+        let refusal = world.refusal(bytes).await;
+        assert!(refusal.contains(part), "{part}: {refusal}");
+    }
 }
 
 #[tokio::test]

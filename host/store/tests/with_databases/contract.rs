@@ -3,6 +3,7 @@
 
 mod attempts;
 mod dead_letters;
+mod deployments;
 mod leases;
 mod ledger;
 mod letters_at_work;
@@ -70,6 +71,8 @@ contract! {
     attempts::an_event_is_dead_with_its_letter_and_stays_dead_without_it,
     attempts::old_records_are_forgotten,
     pauses::a_pause_is_kept_with_its_words_until_it_is_resumed,
+    deployments::the_history_of_a_component_is_kept_newest_first_and_bounded,
+    deployments::a_build_that_was_taken_back_is_refused_until_a_person_allows_it,
     races::counting_by_many_at_once_loses_nothing,
     races::an_absent_key_is_made_by_one_of_many,
     races::one_of_two_keys_found_absent_is_made,

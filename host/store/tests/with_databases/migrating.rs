@@ -153,7 +153,7 @@ async fn an_application_keeps_its_own_migrations_in_the_same_database() {
             ["a"],
             "a second migration changes nothing"
         );
-        assert_eq!(world.number("SELECT count(*) FROM qx_migrations").await, 9);
+        assert!(world.number("SELECT count(*) FROM qx_migrations").await >= 10);
     }
 }
 

@@ -41,6 +41,8 @@ fn stars() -> HandlerView {
         order: None,
         consumed_by: None,
         rights: None,
+        step: Some("check".to_owned()),
+        draining: 0,
         reason: Some("no export takes an event".to_owned()),
         since: "2026-03-01T10:00:00Z".to_owned(),
     }
