@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use qx_events::ports::{Clock, Subscription};
 use qx_events::{
-    Binding, CanaryPolicy, Component, ComponentName, ExportIndex, Inbox, KeyField, Pattern,
+    Binding, CanaryPolicy, Component, ComponentName, ExportIndex, Inbox, KeyField, Order, Pattern,
     RetryPolicy, Settings, Versions,
 };
 use qx_pipeline::trace::PassThrough;
@@ -246,6 +246,11 @@ impl Host {
             retry,
             inbox: spec.inbox,
             canary: spec.canary,
+            order: if spec.in_order {
+                Order::Key(KeyField::Correlation)
+            } else {
+                Order::None
+            },
             ..Settings::default()
         };
         let name = ComponentName::parse(spec.name).unwrap();
