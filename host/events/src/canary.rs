@@ -224,7 +224,7 @@ mod tests {
     const POLICY: CanaryPolicy = CanaryPolicy {
         percent: 10,
         events: 100,
-        time: Duration::from_secs(60),
+        time: Duration::from_mins(1),
         failed_percent: 2,
         declined_percent: 5,
     };
