@@ -13,13 +13,12 @@ use qx_events::{Envelope, EventName, Fault, Outcome};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::call::context::Context;
 use crate::call::cpu::CpuMeter;
 use crate::call::log::GuestLog;
 use crate::call::outcome::{Ended, outcome};
 use crate::call::{ComponentHandler, unpanicked};
 use crate::error::LoadError;
-use crate::log_sink::CallId;
+use crate::log_sink::{CallId, Counted};
 
 /// Shortest wall time that an instance gets to come up, whatever a call gets: the
 /// machine may be busy with compiling it. Its processor time is the guard.
@@ -79,10 +78,14 @@ impl ComponentHandler {
     ) -> Ended {
         let mut store = self.store(invocation, log, cpu);
         let instance = self.pre.instantiate_async(&mut store).await;
-        let context: Context = store.into_data();
+        let counted = Counted {
+            memory_bytes: store.data().memory.bytes(),
+            fuel: None, // No call, and nobody's bill.
+        };
         Ended::Answered {
             answer: instance.map(|_| Ok(())),
-            context: Box::new(context),
+            counted,
+            context: Box::new(store.into_data()),
         }
     }
 }
