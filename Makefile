@@ -3,7 +3,7 @@
 
 export ONLY QUICK HUGE RUNS SEED
 CARGO ?= cargo
-EXAMPLES := stars milestones triage ci-watch audit-trail no-sdk
+EXAMPLES := stars milestones triage ci-watch audit-trail follow-up no-sdk
 # The same in other languages: their compilers come from PyPI and npm.
 LANGUAGES := wiki deploys protection
 COMPONENTS := target/components

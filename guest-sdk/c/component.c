@@ -27,7 +27,7 @@ extern void __wasm_import_qx_events_state_delete(uint8_t *, size_t);
 // Imported Functions from `qx:events/emit@1.0.0`
 
 __attribute__((__import_module__("qx:events/emit@1.0.0"), __import_name__("emit")))
-extern void __wasm_import_qx_events_emit_emit(uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *);
+extern void __wasm_import_qx_events_emit_emit(uint8_t *, size_t, int32_t, uint8_t *, size_t, int32_t, uint8_t *, size_t, int32_t, int32_t, int64_t, size_t, uint8_t *);
 
 // Exported Functions from `qx:events/handler@1.0.0`
 
@@ -95,36 +95,6 @@ void qx_events_state_result_void_error_free(qx_events_state_result_void_error_t 
   }
 }
 
-void qx_events_emit_new_event_free(qx_events_emit_new_event_t *ptr) {
-  component_string_free(&ptr->name);
-  component_string_free(&ptr->payload);
-}
-
-void qx_events_emit_error_free(qx_events_emit_error_t *ptr) {
-  switch ((int32_t) ptr->tag) {
-    case 0: {
-      component_string_free(&ptr->val.invalid);
-      break;
-    }
-    case 1: {
-      component_string_free(&ptr->val.denied);
-      break;
-    }
-    case 2: {
-      component_string_free(&ptr->val.limit);
-      break;
-    }
-  }
-}
-
-void qx_events_emit_result_string_error_free(qx_events_emit_result_string_error_t *ptr) {
-  if (!ptr->is_err) {
-    component_string_free(&ptr->val.ok);
-  } else {
-    qx_events_emit_error_free(&ptr->val.err);
-  }
-}
-
 void qx_events_types_event_free(qx_events_types_event_t *ptr) {
   component_string_free(&ptr->id);
   component_string_free(&ptr->name);
@@ -158,6 +128,56 @@ void qx_events_types_failure_free(qx_events_types_failure_t *ptr) {
       component_string_free(&ptr->val.reject);
       break;
     }
+  }
+}
+
+void qx_events_emit_due_free(qx_events_emit_due_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      break;
+    }
+    case 1: {
+      component_string_free(&ptr->val.at);
+      break;
+    }
+  }
+}
+
+void qx_events_emit_option_due_free(qx_events_emit_option_due_t *ptr) {
+  if (ptr->is_some) {
+    qx_events_emit_due_free(&ptr->val);
+  }
+}
+
+void qx_events_emit_new_event_free(qx_events_emit_new_event_t *ptr) {
+  component_string_free(&ptr->name);
+  component_string_free(&ptr->payload);
+  component_option_string_free(&ptr->ordering_key);
+  qx_events_emit_option_due_free(&ptr->due);
+}
+
+void qx_events_emit_error_free(qx_events_emit_error_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      component_string_free(&ptr->val.invalid);
+      break;
+    }
+    case 1: {
+      component_string_free(&ptr->val.denied);
+      break;
+    }
+    case 2: {
+      component_string_free(&ptr->val.limit);
+      break;
+    }
+  }
+}
+
+void qx_events_emit_result_string_error_free(qx_events_emit_result_string_error_t *ptr) {
+  if (!ptr->is_err) {
+    component_string_free(&ptr->val.ok);
+  } else {
+    qx_events_emit_error_free(&ptr->val.err);
   }
 }
 
@@ -290,8 +310,56 @@ void qx_events_state_delete(component_string_t *key) {
 bool qx_events_emit_emit(qx_events_emit_new_event_t *event, component_string_t *ret, qx_events_emit_error_t *err) {
   __attribute__((__aligned__(sizeof(void*))))
   uint8_t ret_area[(4*sizeof(void*))];
+  int32_t option;
+  uint8_t * option1;
+  size_t option2;
+  if (((*event).ordering_key).is_some) {
+    const component_string_t *payload0 = &((*event).ordering_key).val;
+    option = 1;
+    option1 = (uint8_t *) (*payload0).ptr;
+    option2 = (*payload0).len;
+  } else {
+    option = 0;
+    option1 = 0;
+    option2 = 0;
+  }
+  int32_t option9;
+  int32_t option10;
+  int64_t option11;
+  size_t option12;
+  if (((*event).due).is_some) {
+    const qx_events_emit_due_t *payload4 = &((*event).due).val;
+    int32_t variant;
+    int64_t variant7;
+    size_t variant8;
+    switch ((int32_t) (*payload4).tag) {
+      case 0: {
+        const qx_events_emit_duration_ms_t *payload5 = &(*payload4).val.after;
+        variant = 0;
+        variant7 = (int64_t) (*payload5);
+        variant8 = 0;
+        break;
+      }
+      case 1: {
+        const component_string_t *payload6 = &(*payload4).val.at;
+        variant = 1;
+        variant7 = (int64_t) (uint8_t *) (*payload6).ptr;
+        variant8 = (*payload6).len;
+        break;
+      }
+    }
+    option9 = 1;
+    option10 = variant;
+    option11 = variant7;
+    option12 = variant8;
+  } else {
+    option9 = 0;
+    option10 = 0;
+    option11 = 0;
+    option12 = 0;
+  }
   uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_qx_events_emit_emit((uint8_t *) ((*event).name).ptr, ((*event).name).len, (int32_t) ((*event).version), (uint8_t *) ((*event).payload).ptr, ((*event).payload).len, ptr);
+  __wasm_import_qx_events_emit_emit((uint8_t *) ((*event).name).ptr, ((*event).name).len, (int32_t) ((*event).version), (uint8_t *) ((*event).payload).ptr, ((*event).payload).len, option, option1, option2, option9, option10, option11, option12, ptr);
   qx_events_emit_result_string_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
@@ -301,24 +369,24 @@ bool qx_events_emit_emit(qx_events_emit_new_event_t *event, component_string_t *
     }
     case 1: {
       result.is_err = true;
-      qx_events_emit_error_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
-      switch ((int32_t) variant.tag) {
+      qx_events_emit_error_t variant13;
+      variant13.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant13.tag) {
         case 0: {
-          variant.val.invalid = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          variant13.val.invalid = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }
         case 1: {
-          variant.val.denied = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          variant13.val.denied = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }
         case 2: {
-          variant.val.limit = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          variant13.val.limit = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
           break;
         }
       }
 
-      result.val.err = variant;
+      result.val.err = variant13;
       break;
     }
   }

@@ -44,37 +44,6 @@ typedef struct {
   } val;
 } qx_events_state_result_void_error_t;
 
-typedef struct qx_events_emit_new_event_t {
-  component_string_t   name;
-  uint32_t   version;
-  // JSON text.
-  component_string_t   payload;
-} qx_events_emit_new_event_t;
-
-typedef struct qx_events_emit_error_t {
-  uint8_t tag;
-  union {
-    component_string_t     invalid;
-    component_string_t     denied;
-    component_string_t     limit;
-  } val;
-} qx_events_emit_error_t;
-
-// The name is not a legal event name, or the payload is not JSON.
-#define QX_EVENTS_EMIT_ERROR_INVALID 0
-// The component may not emit events of this name; says how to grant it.
-#define QX_EVENTS_EMIT_ERROR_DENIED 1
-// A limit was hit; says which, and its value.
-#define QX_EVENTS_EMIT_ERROR_LIMIT 2
-
-typedef struct {
-  bool is_err;
-  union {
-    component_string_t ok;
-    qx_events_emit_error_t err;
-  } val;
-} qx_events_emit_result_string_error_t;
-
 // Milliseconds.
 typedef uint64_t qx_events_types_duration_ms_t;
 
@@ -130,6 +99,65 @@ typedef struct qx_events_types_failure_t {
 // It will never work: a dead letter at once, with this reason.
 #define QX_EVENTS_TYPES_FAILURE_REJECT 1
 
+typedef qx_events_types_duration_ms_t qx_events_emit_duration_ms_t;
+
+// When an event leaves that is not to leave at once: not before this time, by
+// the clock of the database. It outlives restarts.
+typedef struct qx_events_emit_due_t {
+  uint8_t tag;
+  union {
+    qx_events_emit_duration_ms_t     after;
+    component_string_t     at;
+  } val;
+} qx_events_emit_due_t;
+
+// So long after the commit of this call.
+#define QX_EVENTS_EMIT_DUE_AFTER 0
+// At this time: ISO 8601 with an offset. One that has passed is at once.
+#define QX_EVENTS_EMIT_DUE_AT 1
+
+typedef struct {
+  bool is_some;
+  qx_events_emit_due_t val;
+} qx_events_emit_option_due_t;
+
+typedef struct qx_events_emit_new_event_t {
+  component_string_t   name;
+  uint32_t   version;
+  // JSON text.
+  component_string_t   payload;
+  // Events of one key are handled one after the other, in the order in which
+  // they left, where a component asks for it. Not inherited.
+  component_option_string_t   ordering_key;
+  // Absent: as soon as the call is committed.
+  qx_events_emit_option_due_t   due;
+} qx_events_emit_new_event_t;
+
+typedef struct qx_events_emit_error_t {
+  uint8_t tag;
+  union {
+    component_string_t     invalid;
+    component_string_t     denied;
+    component_string_t     limit;
+  } val;
+} qx_events_emit_error_t;
+
+// The name is not a legal event name, the payload is not JSON, the key is no
+// legal key, or the time is no time; says which.
+#define QX_EVENTS_EMIT_ERROR_INVALID 0
+// The component may not emit events of this name; says how to grant it.
+#define QX_EVENTS_EMIT_ERROR_DENIED 1
+// A limit was hit; says which, and its value.
+#define QX_EVENTS_EMIT_ERROR_LIMIT 2
+
+typedef struct {
+  bool is_err;
+  union {
+    component_string_t ok;
+    qx_events_emit_error_t err;
+  } val;
+} qx_events_emit_result_string_error_t;
+
 typedef qx_events_types_event_t exports_qx_events_handler_event_t;
 
 typedef qx_events_types_failure_t exports_qx_events_handler_failure_t;
@@ -168,12 +196,6 @@ void qx_events_state_error_free(qx_events_state_error_t *ptr);
 
 void qx_events_state_result_void_error_free(qx_events_state_result_void_error_t *ptr);
 
-void qx_events_emit_new_event_free(qx_events_emit_new_event_t *ptr);
-
-void qx_events_emit_error_free(qx_events_emit_error_t *ptr);
-
-void qx_events_emit_result_string_error_free(qx_events_emit_result_string_error_t *ptr);
-
 void qx_events_types_event_free(qx_events_types_event_t *ptr);
 
 void qx_events_types_option_duration_ms_free(qx_events_types_option_duration_ms_t *ptr);
@@ -181,6 +203,16 @@ void qx_events_types_option_duration_ms_free(qx_events_types_option_duration_ms_
 void qx_events_types_retry_free(qx_events_types_retry_t *ptr);
 
 void qx_events_types_failure_free(qx_events_types_failure_t *ptr);
+
+void qx_events_emit_due_free(qx_events_emit_due_t *ptr);
+
+void qx_events_emit_option_due_free(qx_events_emit_option_due_t *ptr);
+
+void qx_events_emit_new_event_free(qx_events_emit_new_event_t *ptr);
+
+void qx_events_emit_error_free(qx_events_emit_error_t *ptr);
+
+void qx_events_emit_result_string_error_free(qx_events_emit_result_string_error_t *ptr);
 
 void exports_qx_events_handler_event_free(exports_qx_events_handler_event_t *ptr);
 

@@ -197,8 +197,23 @@ void qx_state_set_int(const char *key, int64_t value) {
   qx_state_set(key, qx_format("%lld", (long long)value));
 }
 
-static const char *emit(const char *event_name, uint32_t version, const char *payload) {
-  qx_events_emit_new_event_t event = {lent(event_name), version, lent(payload)};
+static const char *emit(const char *event_name, qx_emit_options options, const char *payload) {
+  qx_events_emit_new_event_t event = {.name = lent(event_name),
+                                      .version = options.version,
+                                      .payload = lent(payload)};
+  if (options.key != NULL) {
+    event.ordering_key.is_some = true;
+    event.ordering_key.val = lent(options.key);
+  }
+  if (options.at != NULL) {
+    event.due.is_some = true;
+    event.due.val.tag = QX_EVENTS_EMIT_DUE_AT;
+    event.due.val.val.at = lent(options.at);
+  } else if (options.after_ms > 0) {
+    event.due.is_some = true;
+    event.due.val.tag = QX_EVENTS_EMIT_DUE_AFTER;
+    event.due.val.val.after = options.after_ms;
+  }
   component_string_t id;
   qx_events_emit_error_t error;
   if (qx_events_emit_emit(&event, &id, &error)) return owned(id);
@@ -209,12 +224,18 @@ static const char *emit(const char *event_name, uint32_t version, const char *pa
 
 const char *qx_emit(const char *event_name, const char *json_format, ...) {
   FORMATTED(payload, json_format);
-  return emit(event_name, 1, payload);
+  return emit(event_name, (qx_emit_options){.version = 1}, payload);
 }
 
 const char *qx_emit_version(const char *event_name, uint32_t version, const char *json_format, ...) {
   FORMATTED(payload, json_format);
-  return emit(event_name, version, payload);
+  return emit(event_name, (qx_emit_options){.version = version}, payload);
+}
+
+const char *qx_emit_with(const char *event_name, qx_emit_options options, const char *json_format, ...) {
+  FORMATTED(payload, json_format);
+  if (options.version == 0) options.version = 1;
+  return emit(event_name, options, payload);
 }
 
 const char *qx_config(const char *key) {

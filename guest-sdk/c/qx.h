@@ -116,6 +116,18 @@ void qx_state_set_int(const char *key, int64_t value);
 const char *qx_emit(const char *event_name, const char *json_format, ...);
 const char *qx_emit_version(const char *event_name, uint32_t version, const char *json_format, ...);
 
+/* What else can be said of an event; what is left out is as usual. */
+typedef struct {
+  uint32_t version; /* 0 is 1 */
+  const char *key;  /* events of one key are handled one after the other where a component asks
+                       for it; not inherited */
+  uint64_t after_ms; /* leaves not before this long after the commit, at most 366 days */
+  const char *at;    /* or not before this time: ISO 8601 with an offset */
+} qx_emit_options;
+/* The same with a key, or due later: that holds over restarts.
+ *     qx_emit_with("issue.follow_up", (qx_emit_options){.after_ms = 60000}, "{\"issue\": %d}", 7); */
+const char *qx_emit_with(const char *event_name, qx_emit_options options, const char *json_format, ...);
+
 /* A setting from the component's <name>.toml, or NULL. */
 const char *qx_config(const char *key);
 

@@ -4,6 +4,7 @@
 //! those of the event being handled, which becomes their cause.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -14,7 +15,8 @@ use crate::host;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The name is no legal event name, or the payload is no JSON; the host's words.
+    /// The name, the key or the time is not legal, or the payload is no JSON; the
+    /// host's words.
     Invalid(String),
     /// The component may not emit events of this name; the host's words, which say
     /// how to grant it.
@@ -69,13 +71,90 @@ pub fn emit_version<T: Serialize + ?Sized>(
     version: u32,
     payload: &T,
 ) -> Result<String, Error> {
-    let payload = serde_json::to_string(payload).map_err(|source| Error::Unwritable {
-        name: name.to_owned(),
-        source,
-    })?;
-    host::emit(name, version, &payload).map_err(|refusal| match refusal {
-        host::Refusal::Invalid(why) => Error::Invalid(why),
-        host::Refusal::Denied(why) => Error::Denied(why),
-        host::Refusal::Limit(which) => Error::Limit(which),
-    })
+    NewEvent::named(name).version(version).emit(payload)
+}
+
+/// An event of which more is to be said than its name: a version, a key, a time.
+///
+/// ```
+/// # use qx_guest::prelude::*;
+/// # use std::time::Duration;
+/// # fn f() -> Result<(), Failure> {
+/// // In a week, and after everything that was said of issue 7 before.
+/// NewEvent::named("issue.follow_up")
+///     .key("issue 7")
+///     .after(Duration::from_secs(7 * 24 * 3600))
+///     .emit(&json!({"issue": 7}))?;
+/// # Ok(()) }
+/// # f().unwrap();
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "it leaves with `emit`"]
+pub struct NewEvent<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) version: u32,
+    pub(crate) key: Option<&'a str>,
+    pub(crate) due: Option<Due>,
+}
+
+/// When an event leaves that is not to leave at once: not before this time, by the
+/// clock of the host's database. It outlives restarts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Due {
+    /// So long after the commit of the call.
+    After(Duration),
+    /// At this time: ISO 8601 with an offset.
+    At(String),
+}
+
+impl<'a> NewEvent<'a> {
+    /// Version 1 of an event of this name.
+    pub const fn named(name: &'a str) -> Self {
+        Self {
+            name,
+            version: 1,
+            key: None,
+            due: None,
+        }
+    }
+
+    /// Of this version.
+    pub const fn version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// With this ordering key: events of one key are handled one after the other, in
+    /// the order in which they left, where a component asks for it. From 1 to 255
+    /// bytes. It is not inherited from the event being handled.
+    pub const fn key(mut self, key: &'a str) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Not before this long after the commit of this call; at most 366 days.
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.due = Some(Due::After(wait));
+        self
+    }
+
+    /// Not before this time: ISO 8601 with an offset, such as `2026-03-01T10:00:00Z`.
+    /// One that has passed is at once.
+    pub fn at(mut self, time: impl Into<String>) -> Self {
+        self.due = Some(Due::At(time.into()));
+        self
+    }
+
+    /// Emits it with this payload and returns its id.
+    pub fn emit<T: Serialize + ?Sized>(self, payload: &T) -> Result<String, Error> {
+        let payload = serde_json::to_string(payload).map_err(|source| Error::Unwritable {
+            name: self.name.to_owned(),
+            source,
+        })?;
+        host::emit(&self, &payload).map_err(|refusal| match refusal {
+            host::Refusal::Invalid(why) => Error::Invalid(why),
+            host::Refusal::Denied(why) => Error::Denied(why),
+            host::Refusal::Limit(which) => Error::Limit(which),
+        })
+    }
 }

@@ -75,7 +75,7 @@ pub mod state;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
-pub use emit::{emit, emit_version};
+pub use emit::{Due, NewEvent, emit, emit_version};
 pub use event::{Event, Trace};
 pub use failure::Failure;
 pub use payload::{Json, Payload, Text};
@@ -86,7 +86,8 @@ pub mod prelude {
     #[cfg(not(target_arch = "wasm32"))]
     pub use crate::testing;
     pub use crate::{
-        Event, Failure, Json, Payload, Text, Trace, config, emit, emit_version, handler, log, state,
+        Due, Event, Failure, Json, NewEvent, Payload, Text, Trace, config, emit, emit_version,
+        handler, log, state,
     };
     pub use serde::{Deserialize, Serialize};
     pub use serde_json::json;

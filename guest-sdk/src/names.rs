@@ -8,12 +8,18 @@
     expect(dead_code, reason = "each of the two crates needs half of it")
 )]
 
-/// Longest event name or pattern, in bytes: the width of the host's column.
+/// Longest event name, pattern or ordering key, in bytes: the width of the host's columns.
 const NAME_BYTES_MAX: usize = 255;
 
 /// Whether an event can have this name: dot-separated tokens of printable ASCII.
 pub(crate) fn is_event_name(raw: &str) -> bool {
     raw.len() <= NAME_BYTES_MAX && raw.split('.').all(is_token)
+}
+
+/// Whether a text can be an ordering key.
+pub(crate) fn is_ordering_key(raw: &str) -> bool {
+    let legal = |key: &str| key.trim() == key && !key.chars().any(char::is_control);
+    (1..=NAME_BYTES_MAX).contains(&raw.len()) && legal(raw)
 }
 
 /// Whether a handler can subscribe to this: a name, or tokens with `*` for one
@@ -41,6 +47,16 @@ mod tests {
         }
         for bad in ["", ".", "a..b", "a.", "a b", "a.*", "a.>", "ü"] {
             assert!(!is_event_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_ordering_key_is_any_text_that_a_header_can_carry() {
+        for good in ["7", "order 7", "ü/🦀", &"x".repeat(NAME_BYTES_MAX)] {
+            assert!(is_ordering_key(good), "{good}");
+        }
+        for bad in ["", " a", "a ", "a\nb", &"x".repeat(NAME_BYTES_MAX + 1)] {
+            assert!(!is_ordering_key(bad), "{bad}");
         }
     }
 

@@ -38,6 +38,7 @@ use serde::de::DeserializeOwned;
 
 pub use given::{Given, event};
 
+use crate::emit::Due;
 use crate::host::double::{self, Call, Limits, Values};
 use crate::log::Level;
 use crate::{Event, Failure, Json, Payload, payload};
@@ -69,6 +70,10 @@ pub struct Emitted {
     pub version: u32,
     /// Its payload.
     pub payload: Json,
+    /// Its ordering key, if it was given one.
+    pub key: Option<String>,
+    /// When it leaves, if not at once.
+    pub due: Option<Due>,
 }
 
 /// A line that a handler logged.

@@ -21,7 +21,7 @@ setHost({
   stateGet: (key) => hostState.get(key) ?? undefined,
   stateSet: (key, value) => lasting("state", () => hostState.set(key, value)),
   stateDelete: (key) => hostState.delete(key),
-  emit: (name, version, payload) => lasting("emit", () => hostEmit.emit({ name, version, payload })),
+  emit: (event) => lasting("emit", () => hostEmit.emit(event)),
   configGet: (key) => hostConfig.get(key) ?? undefined,
   log: (level, message) => hostLog.log(level, message),
 });

@@ -66,8 +66,20 @@ export const state: {
   delete(key: string): void;
 };
 
-/** An event that leaves with the commit. Returns its id. */
-export function emit(name: string, payload: unknown, options?: { version?: number }): string;
+/** What can be said of an event that is emitted. */
+export interface EmitOptions {
+  /** Version of the payload's shape; 1 when left out. */
+  version?: number;
+  /** Events of one key are handled one after the other where a component asks for it. Not inherited. */
+  key?: string;
+  /** Leaves not before so many milliseconds after the commit, at most 366 days. It holds over restarts. */
+  afterMs?: number;
+  /** Leaves not before this time: a date, or ISO 8601 with an offset. */
+  at?: Date | string;
+}
+
+/** An event that leaves with the commit, or later. Returns its id. */
+export function emit(name: string, payload: unknown, options?: EmitOptions): string;
 
 /** Settings from the component's `<name>.toml`. */
 export const config: { get(key: string): string | undefined };

@@ -109,8 +109,22 @@ export const state = {
   delete: (key) => theHost().stateDelete(key),
 };
 
-export function emit(name, payload, { version = 1 } = {}) {
-  return theHost().emit(name, version, json(payload, `the payload of ${name}`));
+export function emit(name, payload, { version = 1, key, afterMs, at } = {}) {
+  const text = json(payload, `the payload of ${name}`);
+  return theHost().emit({ name, version, payload: text, orderingKey: key, due: due(name, afterMs, at) });
+}
+
+/** When an event leaves that is not to leave at once. */
+function due(name, afterMs, at) {
+  if (afterMs !== undefined && at !== undefined) throw new Reject(`${name} is due after a pause or at a time, not both`);
+  if (afterMs !== undefined) {
+    if (!(afterMs >= 0 && afterMs < Infinity)) throw new Reject(`${name} cannot be due after ${afterMs} ms`);
+    return { tag: "after", val: Math.round(afterMs) };
+  }
+  if (at === undefined) return undefined;
+  if (!(at instanceof Date)) return { tag: "at", val: String(at) };
+  if (Number.isNaN(at.getTime())) throw new Reject(`${name} cannot be due at an invalid date`);
+  return { tag: "at", val: at.toISOString() };
 }
 
 function json(value, what) {

@@ -13,7 +13,7 @@ export interface Given {
 export interface Seen {
   outcome: "done" | { retry: { reason: string; afterMs?: number } } | { reject: string } | { threw: unknown };
   /** Empty unless the handler is done. */
-  emitted: { name: string; version: number; payload: any }[];
+  emitted: { name: string; version: number; payload: any; key?: string; afterMs?: number; at?: string }[];
   /** What the call wrote; `null` where it deleted. Empty unless the handler is done. */
   state: Record<string, any>;
   logs: { level: string; message: string }[];

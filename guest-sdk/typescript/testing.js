@@ -10,7 +10,13 @@ export function deliver(name, payload, { version = 1, tenantId, attempt = 1, sta
     },
     stateSet: (key, value) => void (written[key] = value),
     stateDelete: (key) => void (written[key] = null),
-    emit: (name, version, payload) => `emitted-${emitted.push({ name, version, payload: JSON.parse(payload) })}`,
+    emit({ name, version, payload, orderingKey, due }) {
+      const event = { name, version, payload: JSON.parse(payload) };
+      if (orderingKey !== undefined) event.key = orderingKey;
+      if (due?.tag === "after") event.afterMs = due.val;
+      if (due?.tag === "at") event.at = due.val;
+      return `emitted-${emitted.push(event)}`;
+    },
     configGet: (key) => config[key],
     log: (level, message) => void logs.push({ level, message }),
   });

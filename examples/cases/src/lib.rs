@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use qx_guest::testing::{Delivery, Given, Host, event};
-use qx_guest::{Failure, Json};
+use qx_guest::testing::{Delivery, Emitted, Given, Host, event};
+use qx_guest::{Due, Failure, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -187,13 +187,7 @@ fn shown(seen: Delivery) -> Value {
             json!({"retry": {"reason": reason, "after_ms": pause.as_millis()}})
         }
     };
-    let emitted: Vec<Value> = seen
-        .emitted
-        .into_iter()
-        .map(
-            |event| json!({"name": event.name, "version": event.version, "payload": event.payload}),
-        )
-        .collect();
+    let emitted: Vec<Value> = seen.emitted.into_iter().map(emitted).collect();
     let logs: Vec<Value> = seen
         .logs
         .into_iter()
@@ -203,4 +197,18 @@ fn shown(seen: Delivery) -> Value {
         })
         .collect();
     json!({"outcome": outcome, "emitted": emitted, "state": seen.written, "logs": logs})
+}
+
+/// An event that left, with what was said of it beside its name.
+fn emitted(event: Emitted) -> Value {
+    let mut shown = json!({"name": event.name, "version": event.version, "payload": event.payload});
+    if let Some(key) = event.key {
+        shown["key"] = json!(key);
+    }
+    match event.due {
+        None => {}
+        Some(Due::After(wait)) => shown["due"] = json!({"after_ms": wait.as_millis()}),
+        Some(Due::At(time)) => shown["due"] = json!({"at": time}),
+    }
+    shown
 }

@@ -39,7 +39,7 @@ handler("github.deployment_status.created", ({ payload, attempt }: Event<Deploym
     case "in_progress":
       if (attempt < ATTEMPTS_OF_GRACE) throw new Retry(`${where} is ${status.state}`, { afterMs: 30 });
       console.warn(`${where} is stuck: ${status.state}`);
-      emit("deploy.stuck", { repository: repository.full_name, environment: status.environment });
+      emit("deploy.stuck", { repository: repository.full_name, environment: status.environment }, { afterMs: 20 });
       return;
     case "success":
     case "failure":

@@ -6,6 +6,7 @@ Payloads as dataclasses, `logging`, a retry, and standard library that is import
 
 import logging
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from qx_guest import Event, Reject, Retry, config, emit, handler, state
@@ -81,5 +82,6 @@ def warn(change: Change, weaker: list[str]):
     from textwrap import shorten  # In the component although it is imported late.
 
     name = shorten(change.rule.name, 40)
-    emit("branch.weakened", {"repository": change.repository.full_name, "branch": name, "weaker": weaker})
+    weakened = {"repository": change.repository.full_name, "branch": name, "weaker": weaker}
+    emit("branch.weakened", weakened, key=f"rule/{change.rule.id}", after=timedelta(milliseconds=20))
     print(f"{name} of {change.repository.full_name} is weaker: {', '.join(weaker)}")

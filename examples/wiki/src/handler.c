@@ -23,8 +23,9 @@ static void count_edit(const char *repository, const qx_json *page) {
   const char *key = qx_format("%s/%s", repository, name);
   int64_t edits = qx_state_get_int(key, 0) + 1;
   qx_state_set_int(key, edits);
-  qx_emit("wiki.page_changed", "{\"repository\": %j, \"page\": %j, \"action\": %j, \"edits\": %lld}",
-          repository, name, action, edits);
+  qx_emit_with("wiki.page_changed", (qx_emit_options){.key = key, .after_ms = 20},
+               "{\"repository\": %j, \"page\": %j, \"action\": %j, \"edits\": %lld}", repository, name,
+               action, edits);
   qx_info("%s of %s was %s, %lld times by now", name, repository, action, edits);
 }
 

@@ -19,9 +19,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Callable, Generic, Iterable, Literal, TypeVar, Union
 
 __all__ = ["Event", "Reject", "Retry", "config", "emit", "handler", "log", "state"]
@@ -278,9 +280,39 @@ class _State:
 state = _State()
 
 
-def emit(name: str, payload: Any, *, version: int = 1) -> str:
-    """An event that leaves with the commit. Returns its id."""
-    return _host().emit(name, version, _json(payload, f"the payload of {name}"))
+def emit(
+    name: str,
+    payload: Any,
+    *,
+    version: int = 1,
+    key: str | None = None,
+    after: float | timedelta | None = None,
+    at: str | datetime | None = None,
+) -> str:
+    """An event that leaves with the commit, or later. Returns its id.
+
+    Events of one `key` are handled one after the other where a component asks for it;
+    it is not inherited. `after` (seconds, or a timedelta, at most 366 days) and `at` (a
+    datetime with its offset, or ISO 8601) say when it leaves; that holds over restarts.
+    """
+    text = _json(payload, f"the payload of {name}")
+    return _host().emit(name, version, text, key, _due(name, after, at))
+
+
+def _due(name: str, after: float | timedelta | None, at: str | datetime | None) -> int | str | None:
+    """Milliseconds to wait, or a time as text, or neither."""
+    if after is not None and at is not None:
+        raise Reject(f"{name} is due after a pause or at a time, not both")
+    if after is not None:
+        seconds = after.total_seconds() if isinstance(after, timedelta) else after
+        if not 0 <= seconds < math.inf:
+            raise Reject(f"{name} cannot be due after {seconds} s")
+        return round(seconds * 1000)
+    if isinstance(at, datetime):
+        if at.tzinfo is None:
+            raise Reject(f"{name} cannot be due at {at.isoformat()}: it has no offset from UTC")
+        return at.isoformat()
+    return at
 
 
 class _Config:

@@ -43,9 +43,13 @@ class _Host:
     def state_delete(self, key):
         state.delete(key)
 
-    def emit(self, name, version, payload):
+    def emit(self, name, version, payload, key, due):
+        if isinstance(due, int):
+            due = emit.Due_After(due)
+        elif due is not None:
+            due = emit.Due_At(due)
         try:
-            return emit.emit(emit.NewEvent(name, version, payload))
+            return emit.emit(emit.NewEvent(name, version, payload, key, due))
         except Err as error:
             raise qx_guest.Reject(f"emit: {error.value.value}") from None
 

@@ -19,6 +19,11 @@ class Seen:
     after: float | None = None
     error: BaseException | None = None
     emitted: list[tuple[str, int, Any]] = field(default_factory=list)
+    """Name, version and payload of each event."""
+    keys: list[str | None] = field(default_factory=list)
+    """The ordering key of each event, in the same order."""
+    dues: list[int | str | None] = field(default_factory=list)
+    """When each leaves: after so many milliseconds, at a time, or at once."""
     state: dict[str, Any] = field(default_factory=dict)
     logs: list[tuple[str, str]] = field(default_factory=list)
 
@@ -39,8 +44,10 @@ class _Host:
     def state_delete(self, key: str) -> None:
         self.written[key] = None
 
-    def emit(self, name: str, version: int, payload: str) -> str:
+    def emit(self, name: str, version: int, payload: str, key: str | None, due: int | str | None) -> str:
         self.seen.emitted.append((name, version, json.loads(payload)))
+        self.seen.keys.append(key)
+        self.seen.dues.append(due)
         return f"emitted-{len(self.seen.emitted)}"
 
     def config_get(self, key: str) -> str | None:
@@ -83,7 +90,7 @@ def deliver(
     finally:
         qx_guest.host = None
     if seen.outcome != "done":
-        seen.emitted = []
+        seen.emitted, seen.keys, seen.dues = [], [], []
         return seen
     for key, text in host.written.items():
         try:

@@ -3,6 +3,7 @@
 
 use super::Refusal;
 use crate::bindings::qx::events as wit;
+use crate::emit::{Due, NewEvent};
 use crate::log::Level;
 
 pub(crate) fn log(level: Level, message: &str) {
@@ -32,11 +33,20 @@ pub(crate) fn state_delete(key: &str) {
     wit::state::delete(key);
 }
 
-pub(crate) fn emit(name: &str, version: u32, payload: &str) -> Result<String, Refusal> {
+pub(crate) fn emit(event: &NewEvent<'_>, payload: &str) -> Result<String, Refusal> {
+    let due = event.due.as_ref().map(|due| match due {
+        Due::After(wait) => {
+            let ms = wait.as_millis().try_into().unwrap_or(u64::MAX);
+            wit::emit::Due::After(ms)
+        }
+        Due::At(time) => wit::emit::Due::At(time.clone()),
+    });
     let event = wit::emit::NewEvent {
-        name: name.to_owned(),
-        version,
+        name: event.name.to_owned(),
+        version: event.version,
         payload: payload.to_owned(),
+        ordering_key: event.key.map(ToOwned::to_owned),
+        due,
     };
     wit::emit::emit(&event).map_err(|error| match error {
         wit::emit::Error::Invalid(why) => Refusal::Invalid(why),

@@ -6,11 +6,17 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::Refusal;
+use crate::emit::{Due, NewEvent};
 use crate::log::Level;
 use crate::names;
 use crate::testing::{Emitted, Line};
+
+/// Furthest that an event may be due, as in the host. There is no clock here, so a time
+/// is not held against it.
+const DUE_MAX: Duration = Duration::from_hours(366 * 24);
 
 /// Values of state by key.
 pub(crate) type Values = BTreeMap<String, String>;
@@ -99,11 +105,21 @@ pub(crate) fn state_delete(key: &str) {
     with(|call| call.written.insert(key.to_owned(), None));
 }
 
-pub(crate) fn emit(name: &str, version: u32, payload: &str) -> Result<String, Refusal> {
+pub(crate) fn emit(event: &NewEvent<'_>, payload: &str) -> Result<String, Refusal> {
+    let name = event.name;
     if !names::is_event_name(name) {
         return Err(Refusal::Invalid(format!(
             "event name `{name}` is not legal: use dot-separated tokens of printable ASCII"
         )));
+    }
+    if event.key.is_some_and(|key| !names::is_ordering_key(key)) {
+        return Err(Refusal::Invalid(
+            "ordering key is not legal: use from 1 to 255 bytes without control characters, and no space at either end"
+                .to_owned(),
+        ));
+    }
+    if matches!(&event.due, Some(Due::After(wait)) if *wait > DUE_MAX) {
+        return Err(Refusal::Limit("an event is due within 366 days".to_owned()));
     }
     let payload_json = serde_json::from_str(payload)
         .map_err(|error| Refusal::Invalid(format!("the payload is not JSON: {error}")))?;
@@ -120,8 +136,10 @@ pub(crate) fn emit(name: &str, version: u32, payload: &str) -> Result<String, Re
         call.emitted.push(Emitted {
             id: id.clone(),
             name: name.to_owned(),
-            version,
+            version: event.version,
             payload: payload_json,
+            key: event.key.map(ToOwned::to_owned),
+            due: event.due.clone(),
         });
         Ok(id)
     })

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Longest key in bytes: as long as an event name, and small beside any payload.
-const ORDERING_KEY_BYTES_MAX: usize = 255;
+pub const ORDERING_KEY_BYTES_MAX: usize = 255;
 
 /// An ordering key: any text without control characters that neither begins nor
 /// ends with a space, from 1 to 255 bytes.

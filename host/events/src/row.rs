@@ -1,6 +1,8 @@
 //! Rows of the outbox: how a new one is made, and how a stored one becomes a
 //! message. Both are plain functions of values.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
@@ -15,7 +17,18 @@ use crate::wire::{Headers, Outgoing};
 
 /// An event that is to be recorded, and when it is to leave: at once, as a rule.
 #[derive(Debug, Clone)]
-pub struct NewEvent(pub Envelope, Option<DateTime<Utc>>);
+pub struct NewEvent(pub Envelope, Due);
+
+/// When an event is to leave, by the clock of the database that keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// As soon as it is committed.
+    AtOnce,
+    /// Not before this time.
+    At(DateTime<Utc>),
+    /// Not before this long after it was recorded.
+    After(Duration),
+}
 
 impl NewEvent {
     /// An event with a fresh id that happened now. `payload` is JSON text.
@@ -39,18 +52,31 @@ impl NewEvent {
 
     /// This event, at once.
     pub const fn of(envelope: Envelope) -> Self {
-        Self(envelope, None)
+        Self(envelope, Due::AtOnce)
     }
 
     /// Not before this time, by the clock of the database. It then takes its place
     /// behind everything that waits.
     #[must_use]
     pub fn due_at(self, time: DateTime<Utc>) -> Self {
-        Self(self.0, Some(time))
+        self.when(Due::At(time))
     }
 
-    /// When it is to leave, if not at once.
-    pub const fn due(&self) -> Option<DateTime<Utc>> {
+    /// Not before this long after it was recorded, likewise. No clock but that of the
+    /// database is asked.
+    #[must_use]
+    pub fn due_after(self, wait: Duration) -> Self {
+        self.when(Due::After(wait))
+    }
+
+    /// The same event, then.
+    #[must_use]
+    pub fn when(self, due: Due) -> Self {
+        Self(self.0, due)
+    }
+
+    /// When it is to leave.
+    pub const fn due(&self) -> Due {
         self.1
     }
 }

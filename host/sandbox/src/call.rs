@@ -7,7 +7,7 @@
 
 pub(crate) mod context;
 mod cpu;
-mod emit;
+pub(crate) mod emit;
 mod json;
 mod log;
 pub(crate) mod memory;

@@ -1,9 +1,12 @@
 //! The limits that are the same for every component: their words and values, for
 //! the page that lists them. What can be set is in [`qx_events::Limits`].
 
+use qx_events::ORDERING_KEY_BYTES_MAX;
+
 use crate::bind::BINDINGS_MAX;
 use crate::call::HOST_CALL_VALUES;
 use crate::call::context::VALUES_KEPT_MAX;
+use crate::call::emit::DUE_DAYS_MAX;
 use crate::call::memory::TABLE_ELEMENTS_TOTAL_MAX;
 use crate::call::state::KEY_BYTES_MAX;
 use crate::call::wasi::{HANDLES_MAX, RANDOM_BYTES_MAX, RANDOM_BYTES_TOTAL_MAX};
@@ -48,7 +51,7 @@ const fn fixed(
 }
 
 /// Every limit that nobody can set.
-pub const FIXED: [FixedLimit; 16] = [
+pub const FIXED: [FixedLimit; 18] = [
     fixed(
         "stack",
         "stack of the guest",
@@ -111,6 +114,20 @@ pub const FIXED: [FixedLimit; 16] = [
         KEY_BYTES_MAX,
         "bytes",
         "`set` tells the handler",
+    ),
+    fixed(
+        "",
+        "the ordering key of an emitted event",
+        ORDERING_KEY_BYTES_MAX,
+        "bytes",
+        "`emit` tells the handler",
+    ),
+    fixed(
+        "due",
+        "how long after its call an emitted event may be due",
+        DUE_DAYS_MAX,
+        "days",
+        "`emit` tells the handler",
     ),
     fixed(
         "",

@@ -128,7 +128,8 @@ const IMPORTS: &str = r#"
     (import "qx:events/state@1.0.0" "get" (func $get (param i32 i32 i32)))
     (import "qx:events/state@1.0.0" "set" (func $set (param i32 i32 i32 i32 i32)))
     (import "qx:events/state@1.0.0" "delete" (func $delete (param i32 i32)))
-    (import "qx:events/emit@1.0.0" "emit" (func $emit (param i32 i32 i32 i32 i32 i32)))"#;
+    (import "qx:events/emit@1.0.0" "emit" 
+        (func $emit-event (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 i32)))"#;
 
 /// Memory, an allocator that never frees, and the three answers. Addresses below
 /// 4,096 belong to this, from 4,096 to the test, from 65,536 to the allocator.
@@ -162,6 +163,11 @@ const ABI: &str = r#"
         (i32.const 2048))
     (func $say (param $text i32) (param $length i32)
         (call $log (i32.const 2) (local.get $text) (local.get $length)))
+    (func $emit (param $name i32) (param i32) (param $version i32) (param $payload i32) (param i32)
+        (param $answer i32)
+        (call $emit-event (local.get $name) (local.get 1) (local.get $version)
+            (local.get $payload) (local.get 4) (i32.const 0) (i32.const 0) (i32.const 0)
+            (i32.const 0) (i32.const 0) (i64.const 0) (i32.const 0) (local.get $answer)))
     (func $say-field (param $record i32) (param $at i32)
         (call $say
             (i32.load (i32.add (local.get $record) (local.get $at)))

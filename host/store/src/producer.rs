@@ -18,7 +18,7 @@
 //! // And one that leaves in an hour.
 //! let payload = serde_json::value::to_raw_value(&serde_json::json!({ "order": 7 }))?;
 //! let late = NewEvent::new(EventName::parse("order.overdue")?, payload, now);
-//! let late = late.due_at(now + chrono::TimeDelta::hours(1));
+//! let late = late.due_after(std::time::Duration::from_hours(1));
 //! producer::record(&mut *tx, &late).await?;
 //! tx.commit().await?;
 //! # Ok(())
@@ -28,14 +28,20 @@
 //! In another language, or without this crate: the plain SQL for it is in
 //! `migrations/README.md`.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
-use qx_events::{Envelope, NewEvent, TraceContext};
+use qx_events::{Due, Envelope, NewEvent, TraceContext};
 use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
 use crate::columns::{jsonb_takes, sqlite_time};
+
+/// Longest wait that is kept as it is: what is longer is as good as never, and the
+/// sum must still be a time of both databases.
+const WAIT_MAX: Duration = Duration::from_hours(24 * 366 * 100);
 
 /// The event was not recorded.
 #[derive(Debug, thiserror::Error)]
@@ -107,12 +113,14 @@ pub(crate) const INSERT_POSTGRES: &str = "
         id, event_name, event_version, payload, body, occurred_at,
         correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key, due_at)
     SELECT id, event_name, event_version, payload::jsonb, body, coalesce(occurred_at, now()),
-           correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key, due_at
+           correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key,
+           coalesce(due_at, statement_timestamp() + wait_ms * interval '1 millisecond')
     FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::timestamptz[],
                 $7::uuid[], $8::uuid[], $9::uuid[], $10::text[], $11::text[],
-                $12::text[], $13::timestamptz[]) WITH ORDINALITY AS t (
+                $12::text[], $13::timestamptz[], $14::bigint[]) WITH ORDINALITY AS t (
         id, event_name, event_version, payload, body, occurred_at,
-        correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key, due_at, position)
+        correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key, due_at,
+        wait_ms, position)
     ORDER BY position";
 
 const INSERT_SQLITE: &str = "
@@ -120,7 +128,8 @@ const INSERT_SQLITE: &str = "
         id, event_name, event_version, payload, occurred_at,
         correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key, due_at)
     VALUES (?1, ?2, ?3, ?4, coalesce(?5, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-            ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+            ?6, ?7, ?8, ?9, ?10, ?11,
+            coalesce(?12, strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', ?13)))";
 
 /// Rows of the outbox, column by column: one statement for all of them.
 #[doc(hidden)]
@@ -139,6 +148,7 @@ pub struct Columns {
     tracestate: Vec<Option<String>>,
     ordering_key: Vec<Option<String>>,
     due_at: Vec<Option<DateTime<Utc>>>,
+    wait_ms: Vec<Option<i64>>,
 }
 
 impl Columns {
@@ -148,7 +158,7 @@ impl Columns {
         let mut columns = Self::default();
         for event in events {
             columns.push(&event.0)?;
-            columns.due_at.push(event.due());
+            columns.push_due(event.due());
         }
         Ok(columns)
     }
@@ -175,6 +185,19 @@ impl Columns {
         let key = envelope.ordering_key.as_ref();
         self.ordering_key.push(key.map(ToString::to_string));
         Ok(())
+    }
+
+    fn push_due(&mut self, due: Due) {
+        let (at, wait) = match due {
+            Due::AtOnce => (None, None),
+            Due::At(time) => (Some(time), None),
+            Due::After(wait) => (None, Some(wait)),
+        };
+        self.due_at.push(at);
+        let most = WAIT_MAX.as_millis();
+        let wait = wait.map(|wait| wait.as_millis().min(most));
+        self.wait_ms
+            .push(wait.and_then(|wait| i64::try_from(wait).ok()));
     }
 
     pub(crate) fn bind_postgres(
@@ -204,6 +227,7 @@ impl Columns {
             .bind(self.tracestate)
             .bind(self.ordering_key)
             .bind(self.due_at)
+            .bind(self.wait_ms)
     }
 
     /// SQLite has no arrays; within one process a statement costs little.
@@ -223,10 +247,13 @@ impl Columns {
             .zip(&self.causation_id)
             .zip(&self.tenant_id);
         let traces = self.traceparent.into_iter().zip(self.tracestate);
-        let traces = traces.zip(self.ordering_key.into_iter().zip(self.due_at));
+        let dues = self.due_at.into_iter().zip(self.wait_ms);
+        let traces = traces.zip(self.ordering_key.into_iter().zip(dues));
         let rest = self.occurred_at.into_iter().zip(ids).zip(traces);
-        for ((id, ((name, version), envelope)), ((occurred_at, ids), (trace, (key, due_at)))) in
-            self.id.iter().zip(envelopes).zip(rest)
+        for (
+            (id, ((name, version), envelope)),
+            ((occurred_at, ids), (trace, (key, (due_at, wait_ms)))),
+        ) in self.id.iter().zip(envelopes).zip(rest)
         {
             let ((correlation_id, causation_id), tenant_id) = ids;
             sqlx::query(INSERT_SQLITE)
@@ -242,11 +269,17 @@ impl Columns {
                 .bind(trace.1)
                 .bind(key)
                 .bind(due_at.map(sqlite_time))
+                .bind(wait_ms.map(sqlite_wait))
                 .execute(&mut *conn)
                 .await?;
         }
         Ok(())
     }
+}
+
+/// A wait as SQLite's functions of time take it: seconds, with three digits.
+fn sqlite_wait(ms: i64) -> String {
+    format!("+{}.{:03} seconds", ms / 1000, ms % 1000)
 }
 
 /// The envelope's time for the column. A time in another notation stays in the

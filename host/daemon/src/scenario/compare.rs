@@ -116,7 +116,9 @@ fn is_outcome(expected: &Outcome, seen: &Outcome) -> bool {
 
 fn is_emitted(expected: &Emitted, seen: &Emitted) -> bool {
     let payload = expected.payload.is_none() || expected.payload == seen.payload;
-    expected.name == seen.name && expected.version == seen.version && payload
+    let key = expected.key.is_none() || expected.key == seen.key;
+    let due = expected.due.is_none() || expected.due == seen.due;
+    expected.name == seen.name && expected.version == seen.version && payload && key && due
 }
 
 fn is_line(expected: &Line, seen: &Line) -> bool {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use qx_events::Breach;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
@@ -70,6 +71,22 @@ pub(super) struct Emitted {
         skip_serializing_if = "Option::is_none"
     )]
     pub(super) payload: Option<Value>,
+    /// Its ordering key; any, or none, when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<String>,
+    /// When it would leave; at any time when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) due: Option<Due>,
+}
+
+/// When an event would leave that does not leave at once.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Due {
+    /// After so many milliseconds.
+    AfterMs(u64),
+    /// At this time.
+    At(DateTime<Utc>),
 }
 
 /// `null` is a payload too.

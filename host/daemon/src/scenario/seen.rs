@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use qx_events::ports::{LogLevel, LogLine};
-use qx_events::{Effects, NewEvent, Outcome};
+use qx_events::{Due, Effects, NewEvent, Outcome};
 use qx_sandbox::Cost;
 use serde_json::Value;
 
@@ -100,6 +100,14 @@ fn emitted(new: &NewEvent) -> expect::Emitted {
         version: event.event_version,
         // It was read as JSON when it was emitted.
         payload: Some(serde_json::from_str(event.payload.get()).unwrap_or_default()),
+        key: event.ordering_key.as_ref().map(ToString::to_string),
+        due: match new.due() {
+            Due::AtOnce => None,
+            Due::After(wait) => Some(expect::Due::AfterMs(
+                u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            )),
+            Due::At(time) => Some(expect::Due::At(time)),
+        },
     }
 }
 

@@ -4,7 +4,10 @@
 //! An emitted event has the same id on every attempt of its cause, so that it is
 //! recognised wherever ids are compared.
 
-use qx_events::{Envelope, EventName, NewEvent};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use qx_events::{Due, Envelope, EventName, NewEvent, OrderingKey};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -15,6 +18,11 @@ use crate::contract::emit::{self, Error, Host};
 
 /// Bytes of an explanation that quotes the guest.
 const WHY_BYTES_MAX: usize = 300;
+
+/// Furthest that an emitted event may be due, from its call: any day of a year. What
+/// is to happen later belongs into a table that somebody looks after.
+pub(crate) const DUE_DAYS_MAX: usize = 366;
+const DUE_MAX: Duration = Duration::from_hours(24 * DUE_DAYS_MAX as u64);
 
 /// What a call has emitted, in order.
 #[derive(Debug, Default)]
@@ -66,6 +74,11 @@ impl Context {
                 "a version counts from 1, this is {version}"
             )));
         }
+        let key = event.ordering_key.as_deref().map(OrderingKey::parse);
+        let key = key
+            .transpose()
+            .map_err(|error| invalid(error.to_string()))?;
+        let due = self.due(event.due)?;
         let payload = json::payload(event.payload)
             .map_err(|error| invalid(format!("the payload is not JSON: {error}")))?;
         self.keep(bytes, 0).map_err(|max| {
@@ -74,9 +87,12 @@ impl Context {
                 format!("a call keeps at most {max} bytes in all"),
             )
         })?;
-        let envelope = self.envelope(index, name, event.version, payload);
+        let envelope = Envelope {
+            ordering_key: key,
+            ..self.envelope(index, name, event.version, payload)
+        };
         let id = envelope.event_id.to_string();
-        self.emitted.0.push(NewEvent::of(envelope));
+        self.emitted.0.push(NewEvent::of(envelope).when(due));
         Ok(id)
     }
 
@@ -86,6 +102,36 @@ impl Context {
             "`{component}` may not emit `{name}`: add it to `emit` under `[grants.{component}]` of \
                 qx-host.toml, and in `{component}.toml` if that file has the key"
         )
+    }
+
+    /// When it is to leave. A wait counts from the commit, by the database's clock: it
+    /// stays a wait until then.
+    fn due(&self, due: Option<emit::Due>) -> Result<Due, Error> {
+        let far = || self.over("due", format!("an event is due within {DUE_DAYS_MAX} days"));
+        match due {
+            None => Ok(Due::AtOnce),
+            Some(emit::Due::After(ms)) => {
+                let wait = Duration::from_millis(ms);
+                if wait > DUE_MAX {
+                    return Err(far());
+                }
+                Ok(Due::After(wait))
+            }
+            Some(emit::Due::At(text)) => {
+                let Ok(time) = DateTime::parse_from_rfc3339(&text) else {
+                    let why = format!(
+                        "due at `{text}`, which is no time: write ISO 8601 with an offset, such as 2026-03-01T10:00:00Z"
+                    );
+                    return Err(Error::Invalid(visible(&why, WHY_BYTES_MAX)));
+                };
+                let time = time.with_timezone(&Utc);
+                let wait = (time - self.shared.clock.now()).to_std();
+                if wait.is_ok_and(|wait| wait > DUE_MAX) {
+                    return Err(far());
+                }
+                Ok(Due::At(time))
+            }
+        }
     }
 
     /// The event as it will be recorded: what it inherits comes from its cause.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qx_events::{Outcome, Pattern, StateRead, StateWrite};
+use qx_events::{Due, Outcome, Pattern, StateRead, StateWrite};
 
 use super::world::{ID, PARENT, World, effects};
 use crate::Metering;
@@ -312,4 +312,83 @@ async fn steps_are_counted_where_that_is_asked_for_and_are_the_same_every_time()
         None,
         "nobody is there to be asked"
     );
+}
+
+/// Emits `a.b` with a key, due as these three words of the contract say: which case,
+/// the number or the text's address, the text's length.
+fn emit_later(key: &str, (case, value, length): (u32, u64, usize), time: &str) -> Vec<u8> {
+    let key_bytes = key.len();
+    let body = "(call $once)
+         (if (i32.load8_u (i32.const 5000))
+            (then (call $say-field (i32.const 5000) (i32.const 8)))
+            (else (call $say-field (i32.const 5000) (i32.const 4))))
+         (call $ok)";
+    let fields = format!(
+        "(func $once (call $emit-event (i32.const 4096) (i32.const 3) (i32.const 1)
+            (i32.const 4100) (i32.const 2) (i32.const 1) (i32.const 4400) (i32.const {key_bytes})
+            (i32.const 1) (i32.const {case}) (i64.const {value}) (i32.const {length}) (i32.const 5000)))
+         (data (i32.const 4096) \"a.b\") (data (i32.const 4100) \"{{}}\")
+         (data (i32.const 4200) {time:?}) (data (i32.const 4400) {key:?})"
+    );
+    ping(body, &fields)
+}
+
+fn after(ms: u64) -> (u32, u64, usize) {
+    (0, ms, 0)
+}
+
+/// At the text that lies in the guest.
+fn at(time: &str) -> (u32, u64, usize) {
+    (1, 4200, time.len())
+}
+
+#[tokio::test]
+async fn an_emitted_event_has_the_key_and_the_time_that_it_was_given() {
+    const NEW_YEAR: &str = "2027-01-01T00:00:00+01:00";
+    let utc = "2026-12-31T23:00:00Z".parse().unwrap();
+    const DAYS_366: u64 = 366 * 24 * 60 * 60 * 1000;
+    for (due, time, expected) in [
+        (after(0), "", Due::After(Duration::ZERO)),
+        (after(1_500), "", Due::After(Duration::from_millis(1_500))),
+        (
+            after(DAYS_366),
+            "",
+            Due::After(Duration::from_millis(DAYS_366)),
+        ),
+        (at(NEW_YEAR), NEW_YEAR, Due::At(utc)),
+    ] {
+        let outcome = World::new().run(emit_later("order 7", due, time)).await;
+        let emitted = effects(outcome).emitted;
+        let key = emitted[0].0.ordering_key.as_ref().unwrap();
+        assert_eq!(key.as_str(), "order 7");
+        assert_eq!(emitted[0].due(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_key_or_a_time_that_cannot_be_is_told_to_the_guest() {
+    const DAYS_367: u64 = 367 * 24 * 60 * 60 * 1000;
+    // The clock stands at 2026-03-01.
+    const FAR: &str = "2027-03-04T00:00:00Z";
+    for (key, due, time, why) in [
+        ("", after(1), "", "ordering key"),
+        (" a", after(1), "", "ordering key"),
+        (&*"k".repeat(256), after(1), "", "ordering key"),
+        ("a", after(DAYS_367), "", "within 366 days"),
+        ("a", after(u64::MAX >> 1), "", "within 366 days"),
+        ("a", at(FAR), FAR, "within 366 days"),
+        (
+            "a",
+            at("tomorrow"),
+            "tomorrow",
+            "`tomorrow`, which is no time",
+        ),
+        ("a", at("2026-03-01"), "2026-03-01", "no time"),
+    ] {
+        let world = World::new();
+        let outcome = world.run(emit_later(key, due, time)).await;
+        assert!(effects(outcome).emitted.is_empty());
+        let logged = world.logged().pop().unwrap();
+        assert!(logged.contains(why), "{key} {time}: {logged}");
+    }
 }

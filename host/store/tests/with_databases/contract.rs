@@ -34,6 +34,7 @@ macro_rules! contract {
 contract! {
     outbox::a_recorded_row_waits_with_everything_its_producer_gave,
     outbox::rows_wait_in_the_order_in_which_they_were_recorded,
+    outbox::a_row_that_waits_so_long_is_due_by_the_databases_clock,
     outbox::a_row_with_a_due_time_stays_away_until_then_and_stands_behind_the_others,
     outbox::a_rolled_back_row_is_never_seen,
     outbox::an_envelope_goes_out_as_json_allows,

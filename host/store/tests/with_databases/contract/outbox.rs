@@ -99,6 +99,32 @@ pub(super) async fn a_row_with_a_due_time_stays_away_until_then_and_stands_behin
     assert_eq!(status.oldest_pending_ms, 0);
 }
 
+pub(super) async fn a_row_that_waits_so_long_is_due_by_the_databases_clock(world: &World) {
+    let after = |name: &str, wait| event(name).due_after(wait);
+    let hour = Duration::from_hours(1);
+    let events = [
+        after("later", hour),
+        after("at-once", Duration::ZERO),
+        after("soon", Duration::from_millis(1)),
+        after("never", Duration::MAX),
+    ];
+    world.record(&events).await;
+    let lease = world.lease().await;
+    let came = async || {
+        let came = world.outbox.come_due(lease, 10).await.unwrap().unwrap();
+        (world.waiting().await, came.next)
+    };
+    // A millisecond passes, however short the way to the database is.
+    let mut seen = came().await;
+    while seen.0.len() < 2 {
+        seen = came().await;
+    }
+    assert_eq!(seen.0, ["at-once", "soon"]);
+    let next = seen.1.unwrap();
+    assert!(next <= hour && next > hour / 2, "{next:?}");
+    assert_eq!(world.outbox.status().await.unwrap().delayed, 2);
+}
+
 pub(super) async fn a_rolled_back_row_is_never_seen(world: &World) {
     if world.url.starts_with("sqlite") {
         let mut conn = sqlx::SqliteConnection::connect(&world.url).await.unwrap();
