@@ -83,7 +83,7 @@ pub fn emit_version<T: Serialize + ?Sized>(
 /// // In a week, and after everything that was said of issue 7 before.
 /// NewEvent::named("issue.follow_up")
 ///     .key("issue 7")
-///     .after(Duration::from_secs(7 * 24 * 3600))
+///     .after(Duration::from_hours(7 * 24))
 ///     .emit(&json!({"issue": 7}))?;
 /// # Ok(()) }
 /// # f().unwrap();

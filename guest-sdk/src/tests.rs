@@ -213,7 +213,7 @@ fn an_event_can_be_given_a_key_and_a_time() {
         NewEvent::named("b.later")
             .version(2)
             .key("order 7")
-            .after(Duration::from_secs(60))
+            .after(Duration::from_mins(1))
             .emit(&7)?;
         NewEvent::named("b.then")
             .at("2026-03-01T10:00:00Z")
@@ -224,14 +224,14 @@ fn an_event_can_be_given_a_key_and_a_time() {
         panic!("{seen:?}");
     };
     assert_eq!((later.version, later.key.as_deref()), (2, Some("order 7")));
-    assert_eq!(later.due, Some(Due::After(Duration::from_secs(60))));
+    assert_eq!(later.due, Some(Due::After(Duration::from_mins(1))));
     assert_eq!((then.version, then.key.as_deref()), (1, None));
     assert_eq!(then.due, Some(Due::At("2026-03-01T10:00:00Z".to_owned())));
 }
 
 #[test]
 fn a_key_or_a_wait_that_the_host_would_refuse_is_refused_here() {
-    let day = Duration::from_secs(24 * 3600);
+    let day = Duration::from_hours(24);
     for event_of in [
         NewEvent::named("b").key(""),
         NewEvent::named("b").key("a\nb"),
