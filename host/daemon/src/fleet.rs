@@ -20,6 +20,10 @@ const ACK_WAIT_OVER_TIMEOUT: u32 = 2;
 /// and do not take the others' place. More than these, and the component waits.
 const FOLLOWERS_AWAY_MAX: usize = 2_048;
 
+/// Hosts that can have all in hand that they may, of a component whose events come as
+/// they come, before they take messages from each other.
+const HOSTS_BESIDE: usize = 2;
+
 /// The consumers that run.
 pub struct Fleet {
     stream: Arc<dyn Stream>,
@@ -129,7 +133,10 @@ impl Fleet {
         // failing events must not take every place.
         let in_hand_max = settings.concurrency * 8 + 64;
         let (in_flight_max, ordered) = match settings.order {
-            Order::None => (in_hand_max, None),
+            Order::None => {
+                let by_us = Consumer::in_hand_max(settings.concurrency);
+                (in_hand_max + by_us * HOSTS_BESIDE, None)
+            }
             Order::Key(key) => (
                 in_hand_max + FOLLOWERS_AWAY_MAX,
                 Some(self.ordered(key, in_hand_max)),

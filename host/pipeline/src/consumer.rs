@@ -1,12 +1,13 @@
 //! Takes one component's messages from the stream and brings each to its end.
 //!
-//! A permit comes before a message: nothing is fetched that cannot start. The
+//! A place comes before a message: nothing is fetched that cannot start soon. The
 //! stream's acknowledgement is the last effect of every way a message can go.
 
 mod deliver;
 mod fresh;
 mod lanes;
 mod ordered;
+mod room;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ use crate::heartbeat::with_heartbeat;
 use crate::witness::Sight;
 use fresh::Fresh;
 pub use ordered::{LEASE_PREFIX, Ordered};
+pub(crate) use room::Place;
+use room::{Places, Room};
 
 /// How long one request for messages waits on a quiet stream. A new request costs
 /// the broker a little, so not often; a request that was lost on the way is
@@ -37,12 +40,16 @@ const FETCH_WAIT: Duration = Duration::from_secs(10);
 /// fetches it before it is resumed, so not long.
 const PAUSED_PAUSE: Duration = Duration::from_millis(100);
 
+/// Batches that the ledger is asked about at once: while it is asked about one, the
+/// next is fetched.
+const ASKED_MAX: usize = 2;
+
 /// Settings of one component's consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerConfig {
     /// What it wants from the stream.
     pub subscription: Subscription,
-    /// Deliveries that may be in hand at once.
+    /// Calls that may run at once.
     pub concurrency: usize,
     /// Whether events of one key follow each other.
     pub ordered: Option<Ordered>,
@@ -53,7 +60,8 @@ pub struct Consumer {
     config: ConsumerConfig,
     stream: Arc<dyn Stream>,
     dispatcher: Arc<Dispatcher>,
-    permits: Arc<Semaphore>,
+    room: Arc<Room>,
+    asked: Arc<Semaphore>,
     deliveries: TaskTracker,
     fresh: Fresh,
 }
@@ -62,7 +70,22 @@ pub struct Consumer {
 struct Taken {
     delivery: Delivery,
     envelope: Result<Arc<Envelope>, Malformed>,
-    permit: OwnedSemaphorePermit,
+    place: Arc<Place>,
+}
+
+/// What came with one fetch, and the right to ask the ledger about it.
+struct Batch {
+    taken: Vec<Taken>,
+    asking: Option<OwnedSemaphorePermit>,
+}
+
+impl Batch {
+    fn none() -> Self {
+        Self {
+            taken: Vec::new(),
+            asking: None,
+        }
+    }
 }
 
 /// Gives messages back that a paused component was given a moment ago.
@@ -86,16 +109,22 @@ impl Consumer {
         dispatcher: Arc<Dispatcher>,
         deliveries: TaskTracker,
     ) -> Self {
-        let permits = Arc::new(Semaphore::new(config.concurrency));
+        let room = Arc::new(Room::new(config.concurrency));
         let fresh = Fresh::new(&config.subscription);
         Self {
             config,
             stream,
             dispatcher,
-            permits,
+            room,
+            asked: Arc::new(Semaphore::new(ASKED_MAX)),
             deliveries,
             fresh,
         }
+    }
+
+    /// Messages of a component with this concurrency that one host may have in hand.
+    pub const fn in_hand_max(concurrency: usize) -> usize {
+        room::in_hand_max(concurrency)
     }
 
     /// Takes messages until `stop`. What was taken goes on, on the tracker; in order,
@@ -119,18 +148,14 @@ impl Consumer {
                 turn = consumer.turn(&mut source) => turn,
             };
             match turn {
-                Ok(taken) => {
+                Ok(batch) => {
                     if backoff.is_failing() {
                         consumer.saw(&Sight::Resumed {
                             component: consumer.name(),
                         });
                     }
                     backoff.reset();
-                    tokio::select! {
-                        biased; // Stopping: the stream delivers them again.
-                        () = stop.cancelled() => return,
-                        () = consumer.start(taken) => {}
-                    }
+                    consumer.begin(batch, &stop);
                 }
                 Err(fault) => {
                     source = None; // It may be gone for good: subscribe anew.
@@ -148,67 +173,69 @@ impl Consumer {
         }
     }
 
-    /// One turn: permits, then messages. None is taken while no build of the
+    /// One turn: places, then messages. None is taken while no build of the
     /// component is in service: each delivery in vain would count as an attempt.
-    async fn turn(&self, source: &mut Option<Box<dyn Source>>) -> Result<Vec<Taken>, Fault> {
+    async fn turn(&self, source: &mut Option<Box<dyn Source>>) -> Result<Batch, Fault> {
         let mediator = self.dispatcher.mediator();
         mediator.in_service(self.name()).await;
         let gates = self.dispatcher.gates();
-        let mut permits = match gates.open(self.name(), mediator).await {
-            Passage::All | Passage::None { .. } => self.free_permits().await,
-            Passage::Probe => self.only_permit().await,
+        let asking = Arc::clone(&self.asked).acquire_owned().await.ok();
+        let places = match gates.open(self.name(), mediator).await {
+            Passage::All | Passage::None { .. } => self.room.free().await,
+            Passage::Probe => self.room.only().await,
         };
         let is_shut = || matches!(gates.passage(self.name(), mediator), Passage::None { .. });
-        if is_shut() {
-            return Ok(Vec::new()); // It was shut while a permit was waited for.
-        }
+        let Some(places) = places.filter(|_| !is_shut()) else {
+            return Ok(Batch::none()); // It was shut while a place was waited for.
+        };
         let source = match source {
             Some(source) => source,
             None => source.insert(self.stream.subscribe(&self.config.subscription).await?),
         };
-        let deliveries = source.fetch(permits.len(), FETCH_WAIT).await?;
+        let deliveries = source.fetch(places.count(), FETCH_WAIT).await?;
         if is_shut() {
             give_back(&deliveries).await; // Paused while it waited for them.
-            return Ok(Vec::new());
+            return Ok(Batch::none());
         }
+        let taken = self.look_at(deliveries, places);
+        Ok(Batch { taken, asking })
+    }
+
+    fn look_at(&self, deliveries: Vec<Delivery>, mut places: Places) -> Vec<Taken> {
         let take = |delivery: Delivery| {
+            self.room.came(delivery.body.len());
             let envelope = Envelope::of_message(&delivery.body, &delivery.headers);
-            let permit = permits.pop()?;
+            let place = places.take(&self.room)?;
             Some(Taken {
                 envelope: envelope.map(Arc::new),
                 delivery,
-                permit,
+                place: Arc::new(place),
             })
         };
-        Ok(deliveries.into_iter().filter_map(take).collect())
+        deliveries.into_iter().filter_map(take).collect()
     }
 
-    /// Waits for one permit and takes the others that are free.
-    async fn free_permits(&self) -> Vec<OwnedSemaphorePermit> {
-        let first = Arc::clone(&self.permits).acquire_owned().await;
-        let mut permits: Vec<_> = first.into_iter().collect();
-        while let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            permits.push(permit);
-        }
-        permits
-    }
-
-    /// One permit, once no other delivery is in hand: of a probe there is one.
-    async fn only_permit(&self) -> Vec<OwnedSemaphorePermit> {
-        let all = u32::try_from(self.config.concurrency).unwrap_or(u32::MAX);
-        let all = Arc::clone(&self.permits).acquire_many_owned(all).await;
-        let one = all.ok().and_then(|mut all| all.split(1));
-        one.into_iter().collect()
-    }
-
-    /// Asks the inbox once for all of them, and starts each.
-    async fn start(self: &Arc<Self>, taken: Vec<Taken>) {
-        if taken.is_empty() {
+    /// Asks the inbox once for all of them, and starts each, while the next are fetched.
+    fn begin(self: &Arc<Self>, batch: Batch, stop: &CancellationToken) {
+        if batch.taken.is_empty() {
             return;
         }
-        let Some(known) = self.known(&taken).await else {
-            return; // Stopping: the stream delivers them again.
-        };
+        let (consumer, stop) = (Arc::clone(self), stop.clone());
+        self.deliveries.spawn(async move {
+            let Batch { taken, asking } = batch;
+            let known = tokio::select! {
+                biased; // Stopping: the stream delivers them again.
+                () = stop.cancelled() => None,
+                known = consumer.known(&taken) => known,
+            };
+            drop(asking);
+            if let Some(known) = known {
+                consumer.start(taken, &known);
+            }
+        });
+    }
+
+    fn start(self: &Arc<Self>, taken: Vec<Taken>, known: &HashMap<Uuid, Known>) {
         for taken in taken {
             let envelope = taken.envelope.as_ref().ok();
             let known = envelope.and_then(|envelope| known.get(&envelope.event_id).copied());

@@ -228,6 +228,7 @@ impl Dispatcher {
                 kept: Kept::default(),
                 replayed: None,
                 fence: None,
+                place: None,
             };
             match self.attempt(&task).await {
                 Ok(Conclusion::Elsewhere) | Err(Superseded) => {}

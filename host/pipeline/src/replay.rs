@@ -239,6 +239,7 @@ impl Replay {
                 kept: Kept::default(),
                 replayed: Some(letter.id),
                 fence: None,
+                place: None,
                 component,
             }),
             Resolution::UnknownVersion | Resolution::NotSubscribed => Err(DeadReason {

@@ -1,11 +1,14 @@
 //! Group commit: deliveries that finish close together share one transaction.
 //!
 //! While one group is being committed the next one gathers, so a quiet host
-//! commits at once and a busy one commits in large groups, with no timer. A
-//! settlement that the database refuses does not fail its group.
+//! commits at once and a busy one commits in large groups, with no timer. A large
+//! group does not wait for the disk that has the one before, where the ledger can
+//! commit side by side. A settlement that the database refuses does not fail its group.
 
 use std::sync::Arc;
 
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{FuturesUnordered, StreamExt};
 use qx_events::Fault;
 use qx_events::ports::{Ledger, Note, Settled, Settlement};
 use tokio::sync::{mpsc, oneshot};
@@ -16,11 +19,26 @@ use crate::notes::{NoteCommit, Notes};
 const QUEUE_MAX: usize = 1_024;
 /// Settlements in one transaction: enough that the cost of the commit is shared,
 /// few enough that its locks are short.
-const GROUP_MAX: usize = 256;
+const GROUP_MAX: usize = 512;
+/// A group that is committed beside another has at least so many settlements: a
+/// smaller one had better grow.
+const BESIDE_MIN: usize = 64;
 
 struct Ask {
     settlement: Settlement,
-    reply: oneshot::Sender<Result<Settled, Arc<Fault>>>,
+    reply: oneshot::Sender<Answer>,
+}
+
+type Answer = Result<Settled, Unsettled>;
+
+/// Not settled, as far as is known.
+#[derive(Debug)]
+pub enum Unsettled {
+    /// The ledger said so. The settlement comes back, to be asked for again. If the
+    /// fault is transient it may be committed all the same: the inbox tells.
+    Fault(Arc<Fault>, Box<Settlement>),
+    /// The host is stopping.
+    Stopping,
 }
 
 /// Hands settlements, and notes of attempts, to the group commit.
@@ -62,21 +80,12 @@ impl Settler {
         self.notes.note(note).await
     }
 
-    /// Commits, with others. A transient fault means that the outcome is unknown:
-    /// ask again with the same settlement, the inbox tells whether it was done.
-    pub async fn settle(&self, settlement: Settlement) -> Result<Settled, Arc<Fault>> {
+    /// Commits, with others.
+    pub async fn settle(&self, settlement: Settlement) -> Result<Settled, Unsettled> {
         let (reply, answer) = oneshot::channel();
-        let gone = || {
-            Arc::new(Fault::transient(
-                "settle: the host is stopping",
-                "group commit ended",
-            ))
-        };
-        self.asks
-            .send(Ask { settlement, reply })
-            .await
-            .map_err(|_unsent| gone())?;
-        answer.await.map_err(|_dropped| gone())?
+        let asked = self.asks.send(Ask { settlement, reply }).await;
+        asked.map_err(|_unsent| Unsettled::Stopping)?;
+        answer.await.map_err(|_dropped| Unsettled::Stopping)?
     }
 }
 
@@ -99,45 +108,84 @@ struct Settlements {
     asks: mpsc::Receiver<Ask>,
 }
 
+/// What woke the loop.
+enum Wake {
+    /// So many asks have come.
+    Asked(usize),
+    Committed,
+}
+
 impl Settlements {
     async fn run(mut self) {
+        let most = self.ledger.commits_at_once().max(1);
         let mut asks = Vec::with_capacity(GROUP_MAX);
-        while self.asks.recv_many(&mut asks, GROUP_MAX).await > 0 {
-            let (group, replies): (Vec<_>, Vec<_>) = asks
-                .drain(..)
-                .map(|ask| (ask.settlement, ask.reply))
-                .unzip();
-            let answers = self.commit(&group).await;
-            for (reply, answer) in replies.into_iter().zip(answers) {
-                // The one who asked may have been cancelled; the commit stands.
-                drop(reply.send(answer));
+        let mut committing = FuturesUnordered::<BoxFuture<'static, ()>>::new();
+        loop {
+            let room = GROUP_MAX - asks.len();
+            let wake = tokio::select! {
+                biased; // Who waits for an answer comes before who asks.
+                Some(()) = committing.next() => Wake::Committed,
+                came = self.asks.recv_many(&mut asks, room), if room > 0 => Wake::Asked(came),
+            };
+            let closed = matches!(wake, Wake::Asked(0));
+            if closed && asks.is_empty() {
+                break;
+            }
+            let begins = match committing.len() {
+                0 => !asks.is_empty(),
+                some => some < most && asks.len() >= BESIDE_MIN,
+            };
+            if begins {
+                let group = std::mem::replace(&mut asks, Vec::with_capacity(GROUP_MAX));
+                committing.push(commit(Arc::clone(&self.ledger), group).boxed());
+            }
+            if closed && committing.next().await.is_none() {
+                break;
             }
         }
+        while let Some(()) = committing.next().await {}
     }
+}
 
-    async fn commit(&self, group: &[Settlement]) -> Vec<Result<Settled, Arc<Fault>>> {
-        match self.ledger.settle(group).await {
-            Ok(settled) => settled.into_iter().map(Ok).collect(),
-            Err(fault) if fault.is_transient() || group.len() == 1 => {
-                let fault = Arc::new(fault);
-                group.iter().map(|_| Err(Arc::clone(&fault))).collect()
-            }
-            Err(_) => self.commit_singly(group).await,
-        }
+/// Commits a group, and answers each.
+async fn commit(ledger: Arc<dyn Ledger>, group: Vec<Ask>) {
+    let (group, replies): (Vec<_>, Vec<_>) = group
+        .into_iter()
+        .map(|ask| (ask.settlement, ask.reply))
+        .unzip();
+    let answers = settle(&*ledger, &group).await;
+    for ((settlement, reply), answer) in group.into_iter().zip(replies).zip(answers) {
+        let answer = answer.map_err(|fault| Unsettled::Fault(fault, Box::new(settlement)));
+        // The one who asked may have been cancelled; the commit stands.
+        drop(reply.send(answer));
     }
+}
 
-    /// One of the group is refused for good: find it, and let the others through.
-    async fn commit_singly(&self, group: &[Settlement]) -> Vec<Result<Settled, Arc<Fault>>> {
-        let mut answers = Vec::with_capacity(group.len());
-        for settlement in group {
-            let answer = self.ledger.settle(std::slice::from_ref(settlement)).await;
-            let first = answer.map(|settled| settled.into_iter().next());
-            answers.push(match first {
-                Ok(Some(settled)) => Ok(settled),
-                Ok(None) => Err(Arc::new(Fault::refusal("the ledger gave no answer"))),
-                Err(fault) => Err(Arc::new(fault)),
-            });
+async fn settle(ledger: &dyn Ledger, group: &[Settlement]) -> Vec<Result<Settled, Arc<Fault>>> {
+    match ledger.settle(group).await {
+        Ok(settled) => settled.into_iter().map(Ok).collect(),
+        Err(fault) if fault.is_transient() || group.len() == 1 => {
+            let fault = Arc::new(fault);
+            group.iter().map(|_| Err(Arc::clone(&fault))).collect()
         }
-        answers
+        Err(_) => settle_singly(ledger, group).await,
     }
+}
+
+/// One of the group is refused for good: find it, and let the others through.
+async fn settle_singly(
+    ledger: &dyn Ledger,
+    group: &[Settlement],
+) -> Vec<Result<Settled, Arc<Fault>>> {
+    let mut answers = Vec::with_capacity(group.len());
+    for settlement in group {
+        let answer = ledger.settle(std::slice::from_ref(settlement)).await;
+        let first = answer.map(|settled| settled.into_iter().next());
+        answers.push(match first {
+            Ok(Some(settled)) => Ok(settled),
+            Ok(None) => Err(Arc::new(Fault::refusal("the ledger gave no answer"))),
+            Err(fault) => Err(Arc::new(fault)),
+        });
+    }
+    answers
 }

@@ -126,4 +126,10 @@ pub trait Ledger: Send + Sync {
     /// A lease that is needed cannot be taken while the transaction lasts. On a fault
     /// nothing is committed, or, if it is transient, perhaps everything.
     async fn settle(&self, group: &[Settlement]) -> Result<Vec<Settled>, Fault>;
+
+    /// Groups whose commits do not get in each other's way. One, where everything is
+    /// written through one connection.
+    fn commits_at_once(&self) -> usize {
+        1
+    }
 }

@@ -11,7 +11,7 @@ use qx_events::{
 };
 use uuid::Uuid;
 
-use super::{Consumer, Taken};
+use super::{Consumer, PAUSED_PAUSE, Place, Taken};
 use crate::crash;
 use crate::dispatcher::{Burial, Conclusion, Kept, Task, letter_of};
 use crate::heartbeat::with_heartbeat;
@@ -79,6 +79,8 @@ pub(super) struct Given<'a> {
     pub(super) care: Care,
     /// What must still be held when something is written.
     pub(super) fence: Option<&'a Fence>,
+    /// Its place among those that are called. `None`: whoever asks sees to that.
+    pub(super) place: Option<&'a Arc<Place>>,
 }
 
 /// What is known of a delivery when its plan is made.
@@ -108,7 +110,7 @@ impl Consumer {
         let Taken {
             delivery,
             envelope,
-            permit,
+            place,
         } = taken;
         let receipt = &*delivery.receipt;
         let given = Given {
@@ -116,11 +118,12 @@ impl Consumer {
             delivered: delivery.delivered,
             care: self.care(),
             fence: None,
+            place: Some(&place),
         };
         let work = self.work(&delivery, envelope, given);
         let reply = with_heartbeat(&[receipt], self.heartbeat(), work).await;
         reply.send(receipt).await;
-        drop(permit);
+        drop(place);
     }
 
     /// What becomes of a delivery.
@@ -135,6 +138,7 @@ impl Consumer {
             delivered,
             care,
             fence,
+            place,
         } = given;
         let envelope = match envelope {
             Ok(envelope) => envelope,
@@ -158,16 +162,20 @@ impl Consumer {
             care,
         };
         loop {
+            if !self.dispatcher.lets_in(self.name(), place) {
+                return Reply::Nak(PAUSED_PAUSE); // Paused while it waited for its call.
+            }
             let routes = self.dispatcher.mediator().routes();
             let event = (&*envelope, &delivery.headers);
             let component = routes.build_for(self.name(), event, arrival.tried());
             match plan(&routes, component, &envelope, arrival) {
                 Plan::Run(mut task) => {
                     task.fence = fence.cloned();
+                    task.place = place.cloned();
                     if let Ok(conclusion) = self.dispatcher.attempt(&task).await {
                         return self.reply(delivery, &task, conclusion).await;
                     }
-                    // Replaced before it began: see what its successor says.
+                    // Replaced, or paused, before it began: look again.
                 }
                 Plan::Pass => return Reply::Ack,
                 Plan::Unserved => return Reply::Nak(UNSERVED_PAUSE),
@@ -361,6 +369,7 @@ fn call(
             kept: Kept::default(),
             replayed: letter_before(component, envelope, delivered),
             fence: None,
+            place: None,
         }),
     }
 }

@@ -15,8 +15,10 @@ use uuid::Uuid;
 use super::quarantine::Kept;
 use super::{BoundState, Conclusion, Context, Dispatcher};
 use crate::backoff::Backoff;
+use crate::consumer::Place;
 use crate::crash;
 use crate::mediator::Stay;
+use crate::settler::Unsettled;
 use crate::trace;
 use crate::witness::{Attempt, Sight};
 
@@ -42,6 +44,8 @@ pub(crate) struct Task {
     pub(crate) replayed: Option<Uuid>,
     /// The lease that must still be held when it commits.
     pub(crate) fence: Option<Fence>,
+    /// Its place among the component's calls, if it has to wait for one.
+    pub(crate) place: Option<Arc<Place>>,
 }
 
 impl Task {
@@ -55,8 +59,8 @@ impl Task {
     }
 }
 
-/// Another build came into service, or this one went out of it, before the
-/// handler was called: ask the routes again.
+/// Another build came into service, or this one went out of it, or the component
+/// was paused, before the handler was called: ask again.
 #[derive(Debug)]
 pub(crate) struct Superseded;
 
@@ -269,10 +273,17 @@ impl Dispatcher {
                 }),
             };
             let outcome = {
+                let _call = match &task.place {
+                    Some(place) => place.call().await,
+                    None => None,
+                };
                 let room = self.calls.enter(task.start).await;
-                if is_first && !services.mediator.serves(&task.component) {
+                let may_begin = services.mediator.serves(&task.component)
+                    && self.lets_in(component, task.place.as_ref());
+                if is_first && !may_begin {
                     return Called::Superseded;
                 }
+                let mut took = Duration::ZERO;
                 let outcome = match self.begin(task, &mut begun).await {
                     Ok(()) => {
                         if is_first {
@@ -285,16 +296,22 @@ impl Dispatcher {
                         };
                         crash::point(crash::Window::ConsumerTaken);
                         crash::handling(&task.envelope);
-                        tokio::select! {
+                        let called = Instant::now();
+                        let outcome = tokio::select! {
                             biased; // What has ended is not cut off.
                             outcome = task.component.handler.call(task.export, invocation) => outcome,
                             () = stay.overdue() => return Called::Cut,
-                        }
+                        };
+                        took = called.elapsed();
+                        outcome
                     }
                     Err(fault) => Outcome::HostFault(fault),
                 };
                 if !matches!(outcome, Outcome::HostFault(_)) {
                     task.kept.keep(task.start, room);
+                    if let Some(place) = &task.place {
+                        place.called(took);
+                    }
                 }
                 outcome
             };
@@ -315,7 +332,7 @@ impl Dispatcher {
     async fn commit(&self, task: &Task, effects: Effects) -> Committed {
         let services = self.services();
         let emits = !effects.emitted.is_empty();
-        let settlement = Settlement {
+        let mut settlement = Settlement {
             component: task.component.name.clone(),
             digest: task.component.digest,
             event_id: task.envelope.event_id,
@@ -328,7 +345,7 @@ impl Dispatcher {
         let mut backoff = Backoff::default();
         let mut unknown = false;
         loop {
-            match services.settler.settle(settlement.clone()).await {
+            match services.settler.settle(settlement).await {
                 Ok(Settled::Duplicate) if !unknown => return Committed::Duplicate,
                 // Duplicate: an earlier try whose answer was lost has committed after all.
                 Ok(Settled::Committed | Settled::Duplicate) => {
@@ -339,13 +356,14 @@ impl Dispatcher {
                 }
                 Ok(Settled::Conflict) => return Committed::Overtaken,
                 Ok(Settled::Fenced) => return Committed::Fenced,
-                Err(fault) if fault.is_transient() => {
-                    unknown = true;
+                Err(Unsettled::Stopping) => return Committed::Stopped,
+                Err(Unsettled::Fault(fault, again)) if fault.is_transient() => {
+                    (settlement, unknown) = (*again, true);
                     if !self.hold(&task.component.name, &fault, &mut backoff).await {
                         return Committed::Stopped;
                     }
                 }
-                Err(fault) => {
+                Err(Unsettled::Fault(fault, _)) => {
                     return Committed::Refused(DeadReason {
                         kind: DeadReasonKind::Unsettleable,
                         text: fault.chain(),

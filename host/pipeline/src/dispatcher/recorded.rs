@@ -1,10 +1,11 @@
 //! What is written down of an attempt, beside its effects: that it begins, where
 //! it may bring the host down, and that it ended without success.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use qx_events::attempts::WAIT_MAX;
-use qx_events::breaker::Change;
+use qx_events::breaker::{Change, Passage};
 use qx_events::canary::Judgement;
 use qx_events::ports::Note;
 use qx_events::{ComponentName, Fault, Outcome};
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use super::attempt::reason_of;
 use super::{Dispatcher, Task};
+use crate::consumer::Place;
 use crate::gates::PausedBy;
 use crate::mediator::Stay;
 use crate::witness::Sight;
@@ -86,6 +88,20 @@ impl Dispatcher {
             mediator.withdraw(trial.canary());
         }
         mediator.note_judged();
+    }
+
+    /// Whether a message may be called that has a place among the component's calls. It
+    /// may have waited for it while the component was paused. Whoever has no such place
+    /// was asked to.
+    pub(crate) fn lets_in(&self, component: &ComponentName, place: Option<&Arc<Place>>) -> bool {
+        let Some(place) = place else {
+            return true;
+        };
+        match self.gates.passage(component, self.mediator()) {
+            Passage::All => true,
+            Passage::Probe => place.is_probe(),
+            Passage::None { .. } => false,
+        }
     }
 
     /// Tells the component's breaker how a call ended. Returns the shortest pause of

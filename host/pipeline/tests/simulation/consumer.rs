@@ -288,7 +288,7 @@ async fn a_component_that_was_out_of_service_for_long_uses_up_no_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn never_more_deliveries_are_in_hand_than_the_concurrency() {
+async fn never_more_calls_run_than_the_concurrency_and_of_slow_ones_nothing_is_fetched_ahead() {
     let world = World::new();
     let mut host = world.host("h");
     host.relay();
@@ -299,8 +299,10 @@ async fn never_more_deliveries_are_in_hand_than_the_concurrency() {
     }
     world.history.until_seen(40, is_acked).await;
     assert_eq!(spec.most_at_once(), 3);
+    // Three in their calls, and three whose commit and acknowledgement are under way.
     let books = world.broker.books();
-    assert_eq!(books.durables.values().next().unwrap().in_hand_most, 3);
+    let in_hand_most = books.durables.values().next().unwrap().in_hand_most;
+    assert!((3..=6).contains(&in_hand_most), "{in_hand_most}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,14 +12,23 @@ use super::Session;
 use crate::attempts::{columns, count, last_of_each, record, wait_ms};
 use crate::settlement::Mark;
 
-/// Two look-ups by primary key. What is handled says so, whatever is left beside it.
+/// Two look-ups by primary key for each event. What is handled says so, whatever is
+/// left beside it. No `event_id = ANY`: planned for a table that was still small, it
+/// reads every mark of the component. `OFFSET 0` keeps it one look-up for each.
 const KNOWN: &str = "
-    SELECT event_id, false AS handled, attempts, begun, dead,
-           ceil(extract(epoch FROM not_before - clock_timestamp()) * 1000)::bigint AS left_ms
-    FROM qx_attempts WHERE component = $1 AND event_id = ANY($2)
+    SELECT a.event_id, false AS handled, a.attempts, a.begun, a.dead,
+           ceil(extract(epoch FROM a.not_before - clock_timestamp()) * 1000)::bigint AS left_ms
+    FROM unnest($2::uuid[]) AS t (event_id)
+    CROSS JOIN LATERAL (
+        SELECT event_id, attempts, begun, dead, not_before FROM qx_attempts
+        WHERE component = $1 AND event_id = t.event_id OFFSET 0
+    ) AS a
     UNION ALL
-    SELECT event_id, true, 0, 0, false, NULL
-    FROM qx_inbox WHERE component = $1 AND event_id = ANY($2)";
+    SELECT i.event_id, true, 0, 0, false, NULL
+    FROM unnest($2::uuid[]) AS t (event_id)
+    CROSS JOIN LATERAL (
+        SELECT event_id FROM qx_inbox WHERE component = $1 AND event_id = t.event_id OFFSET 0
+    ) AS i";
 
 const NOTE: &str = "
     INSERT INTO qx_attempts AS own (component, event_id, attempts, begun, not_before)

@@ -165,6 +165,12 @@ impl Ledger for Postgres {
         })
         .await
     }
+
+    /// While one waits for the disk the next is written. Who touches the same keys, or
+    /// sets the same mark, waits for the other.
+    fn commits_at_once(&self) -> usize {
+        2
+    }
 }
 
 /// Sets the marks, and returns those that were not there.

@@ -53,6 +53,7 @@ impl Consumer {
             delivered: 1,
             care: held.care,
             fence: Some(&fence),
+            place: None,
         };
         match self.work(&delivery, envelope, given).await {
             Reply::Nak(after) => Ended::Again(after),

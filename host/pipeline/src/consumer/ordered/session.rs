@@ -193,7 +193,7 @@ impl<'a> Session<'a> {
             return;
         }
         self.lanes.wake(now);
-        while let Ok(permit) = Arc::clone(&self.consumer.permits).try_acquire_owned() {
+        while let Ok(permit) = Arc::clone(&self.consumer.room.calls).try_acquire_owned() {
             let Some((position, held)) = self.lanes.start(now) else {
                 break;
             };
