@@ -230,7 +230,7 @@ pub(crate) async fn worker(
         &[&url, &world.stream, &world.prefix, manner.worker()],
     )
     .await?;
-    let speed = progress::consumed(&world, python.pid(), count).await?;
+    let speed = progress::consumed(&world, python.pid(), 0, count).await?;
     report.add_with_cpu(
         section,
         &format!("qx-worker {}", manner.word()),
@@ -254,7 +254,7 @@ pub(crate) async fn end_to_end(
     let broker = &lab.servers().await?.broker;
     let world = World::new(lab, Ground::Servers(broker), BEST).await?;
     let (worker, relay) = both(lab, &world, Manner::Best, rows).await?;
-    let speed: Speed = progress::consumed(&world, worker.pid(), rows).await?;
+    let speed: Speed = progress::consumed(&world, worker.pid(), 0, rows).await?;
     report.add_with_cpu(
         section,
         "qx-events and qx-worker at their best",

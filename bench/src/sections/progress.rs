@@ -149,13 +149,19 @@ impl Watched {
     }
 }
 
-/// Waits until the stream's one consumer has settled so many messages.
-pub(crate) async fn consumed(world: &World<'_>, pid: u32, total: u64) -> anyhow::Result<Speed> {
+/// Waits until the stream's one consumer has settled so many messages, of which the
+/// first are the warm-up and do not count.
+pub(crate) async fn consumed(
+    world: &World<'_>,
+    pid: u32,
+    warm: u64,
+    total: u64,
+) -> anyhow::Result<Speed> {
     let consumer = the_consumer(world).await?;
-    let mut clock = Clock::new(world, Some(pid), total);
+    let mut clock = Clock::new(world, Some(pid), total - warm);
     loop {
-        let settled = consumer.settled().await?;
-        clock.saw(settled.min(total))?;
+        let settled = consumer.settled().await?.min(total);
+        clock.saw(settled.saturating_sub(warm))?;
         if settled >= total && consumer.left().await? == 0 {
             return clock.end();
         }
