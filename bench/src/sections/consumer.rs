@@ -7,7 +7,7 @@ use anyhow::ensure;
 use crate::cpu::Cpu;
 use crate::events::{ENVELOPE_BYTES, orders};
 use crate::host::{BEST, Ground, Tuning, World};
-use crate::lab::Lab;
+use crate::lab::{Lab, Size};
 use crate::report::Report;
 use crate::sections::raw::Acks;
 use crate::sections::{Section, progress, raw};
@@ -129,7 +129,7 @@ async fn ours(lab: &Lab, report: &mut Report, count: u64, way: &Way) -> anyhow::
     let world = World::new(lab, Ground::Servers(broker), tuning).await?;
     let host = world.run("consumer").await?;
     raw::make_stream(&world).await?;
-    let warm = lab.size.of(WARM);
+    let warm = if lab.size == Size::Smoke { 0 } else { WARM };
     raw::publish(&world, &orders(0, warm + count, ENVELOPE_BYTES)?).await?;
     if expects == Expects::Nothing {
         let file = world.path(&format!("components/{component}.toml"));
