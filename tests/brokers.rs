@@ -2,21 +2,24 @@
 //! the space on their disk.
 #![cfg(test)]
 
-use acceptance::trial::Trial;
+use acceptance::trial::{IN_ORDER, Trial};
 use acceptance::{Way, World};
 use qx_broker::testing::{Cluster, Disk};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_is_deleted_under_load_is_made_again_and_nothing_is_lost() {
-    let mut trial = Trial::new("consumer-deleted", &["tally", "tally-two"]).await;
+    let mut trial = Trial::new("consumer-deleted", &["tally", "tally-two", IN_ORDER]).await;
     trial.world.run().await;
     let context = trial.world.jetstream().await;
     let load = trial.load();
     for _ in 0..3 {
         trial.gets_on().await;
         let stream = context.get_stream("QX_EVENTS").await.unwrap();
-        stream.delete_consumer("qx_tally").await.unwrap();
+        for component in ["tally", IN_ORDER] {
+            let consumer = format!("qx_{component}");
+            stream.delete_consumer(&consumer).await.unwrap();
+        }
         trial.gets_on().await;
     }
     load.stop().await;
@@ -30,7 +33,7 @@ async fn a_cluster_of_three_that_loses_one_server_after_the_other_loses_nothing(
     let own = format!("servers = [\"{}\"]", world.nats.as_ref().unwrap().url());
     let all = format!("servers = {:?}\nreplicas = 3", cluster.urls());
     world.write("qx-host.toml", &world.config().replace(&own, &all));
-    let mut trial = Trial::within(world, "cluster", &["tally", "tally-two"]).await;
+    let mut trial = Trial::within(world, "cluster", &["tally", "tally-two", IN_ORDER]).await;
     trial.world.run().await;
     let load = trial.load();
     trial.gets_on().await;
@@ -59,7 +62,7 @@ async fn a_cluster_of_three_that_loses_one_server_after_the_other_loses_nothing(
 async fn a_broker_whose_disk_is_full_takes_nothing_and_everything_goes_out_when_it_was_freed() {
     let disk = Disk::mount().await.unwrap();
     let world = World::bare_with(Way::Servers, disk.setup().unwrap()).await;
-    let mut trial = Trial::within(world, "disk-full", &["tally"]).await;
+    let mut trial = Trial::within(world, "disk-full", &["tally", IN_ORDER]).await;
     trial.world.run().await;
     trial.record(50, &json!({})).await;
     trial.has_handled(50).await;

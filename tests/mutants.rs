@@ -17,7 +17,7 @@ const fn killer(target: (&'static str, &'static str), test: &'static str) -> Kil
     Killer { target, test }
 }
 
-const MUTANTS: [Mutant; 9] = [
+const MUTANTS: [Mutant; 11] = [
     Mutant {
         name: "acknowledged before the commit",
         file: "host/pipeline/src/consumer/deliver.rs",
@@ -75,8 +75,8 @@ const MUTANTS: [Mutant; 9] = [
     Mutant {
         name: "scanning by the last id",
         file: "host/store/src/postgres/outbox.rs",
-        from: "    WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL\n    ORDER BY seq LIMIT $1\";",
-        to: "    WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL AND seq > coalesce(\n        \
+        from: "    WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL AND seq <= $2\n    ORDER BY seq LIMIT $1\";",
+        to: "    WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL AND seq <= $2 AND seq > coalesce(\n        \
              (SELECT max(seq) FROM qx_outbox_events WHERE published_at IS NOT NULL), 0)\n    ORDER BY seq LIMIT $1\";",
         killer: killer(
             STORE,
@@ -99,6 +99,26 @@ const MUTANTS: [Mutant; 9] = [
         from: "    ON CONFLICT DO NOTHING\n    RETURNING component, event_id\";",
         to: "    ON CONFLICT (component, event_id) DO UPDATE SET digest = excluded.digest\n    RETURNING component, event_id\";",
         killer: killer(STORE, "postgres::an_event_is_handled_once"),
+    },
+    Mutant {
+        name: "nobody is waited for",
+        file: "host/pipeline/src/relay/latecomers.rs",
+        from: "        self.last = open.fold(self.newest, i64::min);\n",
+        to: "        drop(open);\n        self.last = self.newest;\n",
+        killer: killer(
+            PIPELINE,
+            "a_strict_relay_stores_no_row_before_an_earlier_one_whoever_commits_first",
+        ),
+    },
+    Mutant {
+        name: "who holds locks is looked for by the number of a transaction",
+        file: "host/store/src/postgres/writers.rs",
+        from: "HAVING bool_or(locktype = 'relation')",
+        to: "HAVING bool_or(locktype = 'relation') AND bool_or(locktype = 'transactionid')",
+        killer: killer(
+            STORE,
+            "who_is_about_to_write_is_open_before_it_has_a_number",
+        ),
     },
     Mutant {
         name: "no message id",

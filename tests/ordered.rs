@@ -251,6 +251,48 @@ async fn a_host_that_stops_hands_over_at_once() {
     fleet.comes_out_well().await;
 }
 
+/// As when one host was given another file than the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_without_order_stands_by_and_says_why_while_another_keeps_it() {
+    let mut fleet = Fleet::start(Way::Servers, 2, "ordered-beside-others").await;
+    let gone = fleet.hosts.swap_remove(0);
+    assert_eq!(gone.stop().await, 0);
+    let world = &fleet.world;
+    let careful = std::fs::read_to_string(world.path(FILES[0])).unwrap();
+    std::fs::create_dir(world.path("careless")).unwrap();
+    std::fs::copy(
+        world.path("components/tally.wasm"),
+        world.path("careless/tally.wasm"),
+    )
+    .unwrap();
+    let careless = careful.replace("dir = \"components\"", "dir = \"careless\"");
+    world.write(FILES[0], &careless);
+    fleet.records().await;
+    let host = fleet.host(FILES[0]);
+    fleet.hosts.insert(0, host);
+    fleet.world.ready().await;
+    let listed = fleet
+        .world
+        .lists(COMPONENT, |seen| seen["state"] == "paused")
+        .await;
+    let reason = listed["reason"].as_str().unwrap();
+    assert!(reason.contains("give every host the same file"), "{reason}");
+    fleet.records().await;
+    fleet.has_ended(0).await;
+    assert_eq!(fleet.leader().await, 1);
+    // The remedy; and the other one may go.
+    fleet.world.write("careless/tally.toml", SIDECAR);
+    fleet
+        .world
+        .lists(COMPONENT, |seen| seen["state"] == "serving")
+        .await;
+    fleet.records().await;
+    fleet.hosts[1].kill();
+    fleet.succeeded(1).await;
+    fleet.hosts.truncate(1);
+    fleet.comes_out_well().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn order_holds_on_the_embedded_way_through_kills_and_new_builds() {
     let mut fleet = Fleet::start(Way::Embedded, 1, "ordered-embedded").await;

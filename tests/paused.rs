@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use acceptance::trial::{SPIN_LONG, Trial};
+use acceptance::trial::{IN_ORDER, SPIN_LONG, Trial};
 use serde_json::json;
 
 /// The library that shows a process another clock: where Debian puts it, or where
@@ -21,7 +21,7 @@ fn faketime() -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_is_stopped_past_its_term_changes_nothing_when_it_goes_on() {
-    let mut trial = Trial::new("stopped-leader", &["tally"]).await;
+    let mut trial = Trial::new("stopped-leader", &["tally", IN_ORDER]).await;
     trial.world.run().await;
     let second = trial.second("second.toml", &[], &[]);
     let load = trial.load();
@@ -72,7 +72,7 @@ async fn a_host_that_is_stopped_in_the_handler_and_goes_on_repeats_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_jumps_by_days_loses_and_repeats_nothing() {
     let preload = faketime();
-    let mut trial = Trial::new("clock-jumps", &["tally"]).await;
+    let mut trial = Trial::new("clock-jumps", &["tally", IN_ORDER]).await;
     trial.world.write("clock", "+0");
     let clock = trial.world.path("clock");
     let environment = [

@@ -6,7 +6,7 @@
 //! represented by what a migration may do, which is to add.
 #![cfg(test)]
 
-use acceptance::trial::Trial;
+use acceptance::trial::{IN_ORDER, Trial};
 use acceptance::{Way, World};
 
 /// The outbox as the predecessor makes it.
@@ -61,7 +61,7 @@ async fn the_predecessors_table_is_taken_over_while_its_recorder_writes() {
 /// replaced, one after the other, on the newer tables.
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_of_two_versions_share_tables_that_are_migrated_between_them() {
-    let mut trial = Trial::new("rolling-upgrade", &["tally"]).await;
+    let mut trial = Trial::new("rolling-upgrade", &["tally", IN_ORDER]).await;
     trial.world.run().await;
     let second = trial.second("second.toml", &[], &[]);
     let load = trial.load();

@@ -3,7 +3,7 @@
 #![cfg(test)]
 
 use acceptance::proxy::{Proxy, Wire};
-use acceptance::trial::Trial;
+use acceptance::trial::{IN_ORDER, Trial};
 use acceptance::{Way, World};
 use serde_json::json;
 
@@ -16,24 +16,24 @@ const EVENTS_EACH: usize = 60;
 const LOST: u64 = 500;
 
 /// A trial whose host reaches the broker through a proxy.
-async fn broker_behind_a_proxy(name: &str) -> (Trial, Proxy) {
+async fn broker_behind_a_proxy(name: &str, components: &[&'static str]) -> (Trial, Proxy) {
     let world = World::bare(Way::Servers).await;
     let url = world.nats.as_ref().unwrap().url();
     let port = url.rsplit(':').next().unwrap().parse().unwrap();
     let proxy = Proxy::to(port).await;
     let through = format!("nats://127.0.0.1:{}", proxy.port());
     world.write("qx-host.toml", &world.config().replace(&url, &through));
-    (Trial::within(world, name, &["tally"]).await, proxy)
+    (Trial::within(world, name, components).await, proxy)
 }
 
 /// A trial whose host reaches the database through a proxy.
-async fn database_behind_a_proxy(name: &str) -> (Trial, Proxy) {
+async fn database_behind_a_proxy(name: &str, components: &[&'static str]) -> (Trial, Proxy) {
     let world = World::bare(Way::Servers).await;
     let port = world.postgres.as_ref().unwrap().port();
     let proxy = Proxy::to(port).await;
     let (from, to) = (format!(":{port}/"), format!(":{}/", proxy.port()));
     world.write("qx-host.toml", &world.config().replace(&from, &to));
-    (Trial::within(world, name, &["tally"]).await, proxy)
+    (Trial::within(world, name, components).await, proxy)
 }
 
 async fn messages_on_the_stream(trial: &Trial) -> u64 {
@@ -44,7 +44,7 @@ async fn messages_on_the_stream(trial: &Trial) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_of_the_broker_that_is_lost_makes_no_second_message() {
-    let (mut trial, proxy) = broker_behind_a_proxy("answer-lost").await;
+    let (mut trial, proxy) = broker_behind_a_proxy("answer-lost", &["tally"]).await;
     trial.world.run().await;
     for nth in 1..=3 {
         proxy.set(Wire::DeafClient);
@@ -61,7 +61,7 @@ async fn an_answer_of_the_broker_that_is_lost_makes_no_second_message() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledgements_that_are_lost_repeat_no_effect() {
-    let (mut trial, proxy) = broker_behind_a_proxy("acknowledgement-lost").await;
+    let (mut trial, proxy) = broker_behind_a_proxy("acknowledgement-lost", &["tally"]).await;
     trial.world.run().await;
     for nth in 1..=2 {
         trial.record(EVENTS, &json!({"spin": 2_000_000})).await;
@@ -78,7 +78,7 @@ async fn acknowledgements_that_are_lost_repeat_no_effect() {
 /// of that. Both look the same to the host.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_of_which_nobody_hears_is_made_once() {
-    let (mut trial, proxy) = database_behind_a_proxy("commit-unknown").await;
+    let (mut trial, proxy) = database_behind_a_proxy("commit-unknown", &["tally"]).await;
     trial.world.run().await;
     for nth in 1..=6 {
         let wire = if nth % 2 == 0 {
@@ -98,8 +98,8 @@ async fn a_commit_of_which_nobody_hears_is_made_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wire_that_is_cut_under_load_loses_and_repeats_nothing() {
     for (trial, proxy) in [
-        broker_behind_a_proxy("broker-cut").await,
-        database_behind_a_proxy("database-cut").await,
+        broker_behind_a_proxy("broker-cut", &["tally", IN_ORDER]).await,
+        database_behind_a_proxy("database-cut", &["tally", IN_ORDER]).await,
     ] {
         let mut trial = trial;
         trial.world.run_with(&[], &[]).await;

@@ -73,14 +73,14 @@ pub enum Entry {
         event: Uuid,
         /// Its name.
         name: String,
-        /// Its ordering key; one producer writes all of a key.
+        /// Its ordering key.
         key: String,
-        /// Grows with each event of the key.
+        /// Which of the key's it is, to whoever recorded it.
         n: u64,
         /// What came of the transaction.
         outcome: Outcome,
     },
-    /// A row of the outbox, in the end.
+    /// A row of the outbox, in the end. They come in the order of the outbox.
     Row {
         /// The event in its body.
         event: Uuid,

@@ -16,6 +16,7 @@ use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
 use crate::history::{Entry, History, Outcome};
+use crate::trial::PRODUCERS;
 
 /// The event that component `tally` takes.
 pub const MARKED: &str = "tally.marked";
@@ -37,6 +38,20 @@ const PACE: Duration = Duration::from_millis(80);
 pub(crate) const INSERT: &str = "INSERT INTO qx_outbox_events (id, event_name, payload, correlation_id, occurred_at) \
                       VALUES ($1, $2, $3::jsonb, $4, now())";
 
+/// Who records the events of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keys {
+    /// One producer, one transaction after the other.
+    Own,
+    /// All of them, in transactions that overlap and lock nothing.
+    Shared,
+}
+
+/// In one of so many transactions on shared keys something else is done before it
+/// commits, for this long at most.
+const DAWDLES: u32 = 3;
+const DAWDLE_MS_MAX: u32 = 60;
+
 /// Producers at work.
 pub struct Load {
     stop: Arc<AtomicBool>,
@@ -47,6 +62,7 @@ pub struct Load {
 /// One of them.
 struct Producer {
     name: usize,
+    keys: Keys,
     url: String,
     rng: Rng,
     n: u64,
@@ -72,14 +88,15 @@ pub fn correlation(key: &str) -> Uuid {
 }
 
 impl Load {
-    /// Starts so many, by the dice of a seed.
-    pub fn start(url: &str, producers: usize, seed: u64, history: &History) -> Self {
+    /// Starts them, by the dice of a seed.
+    pub fn start(url: &str, keys: Keys, seed: u64, history: &History) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let committed = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
-        for name in 0..producers {
+        for name in 0..PRODUCERS {
             let producer = Producer {
                 name,
+                keys,
                 url: url.to_owned(),
                 rng: Rng::with_seed(seed.wrapping_add(name as u64)),
                 n: 0,
@@ -125,18 +142,25 @@ impl Producer {
     }
 
     async fn transaction(&mut self, database: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let key = format!("p{}-{}", self.name, self.rng.usize(..KEYS));
+        let owner = match self.keys {
+            Keys::Own => format!("p{}", self.name),
+            Keys::Shared => "all".to_owned(),
+        };
+        let key = format!("{owner}-{}", self.rng.usize(..KEYS));
+        let dawdles = self.keys == Keys::Shared && self.rng.u32(..DAWDLES) == 0;
+        let dawdle = dawdles.then(|| self.rng.u32(..DAWDLE_MS_MAX));
         let count = self.rng.u64(1..=EVENTS_MAX);
         let rolls_back = self.rng.u32(..ROLLS_BACK) == 0;
         let marks: Vec<Mark> = (1..=count)
             .map(|nth| Mark {
                 event: Uuid::from_u128(self.rng.u128(..)),
                 key: key.clone(),
-                n: self.n + nth,
+                // Different for each of a key, whoever records it.
+                n: (self.n + nth) * PRODUCERS as u64 + self.name as u64,
             })
             .collect();
         self.n += count;
-        let recorded = record(database, &marks, rolls_back).await;
+        let recorded = record(database, &marks, dawdle, rolls_back).await;
         let (outcome, goes_on) = match recorded {
             Ok(outcome) => (outcome, Ok(())),
             Err((outcome, error)) => (outcome, Err(error)),
@@ -162,6 +186,7 @@ impl Producer {
 async fn record(
     database: &mut PgConnection,
     marks: &[Mark],
+    dawdle_ms: Option<u32>,
     rolls_back: bool,
 ) -> Result<Outcome, (Outcome, sqlx::Error)> {
     let failed = |error| (Outcome::Failed, error);
@@ -173,6 +198,10 @@ async fn record(
             .bind(marked(mark.event, &payload(mark)).to_string())
             .bind(correlation(&mark.key));
         insert.execute(&mut *transaction).await.map_err(failed)?;
+    }
+    if let Some(ms) = dawdle_ms {
+        let other = sqlx::query("SELECT pg_sleep($1)").bind(f64::from(ms) / 1e3);
+        other.execute(&mut *transaction).await.map_err(failed)?;
     }
     if rolls_back {
         transaction.rollback().await.map_err(failed)?;

@@ -11,11 +11,11 @@ use fastrand::Rng;
 use tokio::time::Instant;
 
 use crate::checker::Judgement;
-use crate::trial::Trial;
+use crate::trial::{IN_ORDER, Trial};
 use crate::{Host, rebuilt};
 
 /// The components that count the events.
-pub const COMPONENTS: [&str; 2] = ["tally", "tally-two"];
+pub const COMPONENTS: [&str; 3] = ["tally", "tally-two", IN_ORDER];
 
 /// One thing that goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::checker::{Judgement, judge};
 use crate::history::{Entry, History, Outcome};
-use crate::load::{INSERT, Load, MARKED, correlation, marked};
+use crate::load::{INSERT, Keys, Load, MARKED, correlation, marked};
 use crate::{Host, Way, World, repository};
 
 /// Events that must get through for a system to count as getting on.
@@ -16,7 +16,10 @@ const PROGRESS: usize = 40;
 pub const SPIN_LONG: u64 = 1_000_000_000;
 
 /// Producers of a load.
-const PRODUCERS: usize = 3;
+pub(crate) const PRODUCERS: usize = 3;
+
+/// The copy of component `tally` that is given the events of a key in order.
+pub const IN_ORDER: &str = "tally-in-order";
 
 /// A trial. Its history stays in `target/trials`.
 pub struct Trial {
@@ -47,13 +50,15 @@ impl Trial {
         std::fs::create_dir_all(&folder).expect("a folder");
         let history = History::create(&folder.join(format!("{name}.jsonl")));
         for component in components {
+            world.write(
+                &format!("components/{component}.toml"),
+                &sidecar(component, ""),
+            );
             world.install_as("tally", component);
-            let sidecar = format!("[config]\nname = \"{component}\"\n");
-            world.write(&format!("components/{component}.toml"), &sidecar);
             history.push(Entry::Takes {
                 component: (*component).to_owned(),
                 pattern: MARKED.to_owned(),
-                ordered: false,
+                ordered: *component == IN_ORDER,
                 counts: true,
             });
         }
@@ -71,18 +76,21 @@ impl Trial {
     /// wait follows.
     pub fn is_patient(&self) {
         for component in &self.components {
-            let sidecar = format!(
-                "[limits]\ntimeout_ms = 15000\ncpu_ms = 15000\n[config]\nname = \"{component}\"\n"
-            );
+            let limits = "[limits]\ntimeout_ms = 15000\ncpu_ms = 15000\n";
             let file = format!("components/{component}.toml");
-            self.world.write(&file, &sidecar);
+            self.world.write(&file, &sidecar(component, limits));
         }
     }
 
     /// Producers that record until they are stopped.
     pub fn load(&self) -> Load {
+        self.load_of(Keys::Own)
+    }
+
+    /// The same, of these keys.
+    pub fn load_of(&self, keys: Keys) -> Load {
         let url = self.world.database_url();
-        Load::start(&url, PRODUCERS, self.seed, &self.history)
+        Load::start(&url, keys, self.seed, &self.history)
     }
 
     /// Records so many events in one transaction that commits; `more` goes into
@@ -203,4 +211,13 @@ impl Trial {
         assert!(judgement.is_good(), "{path}:\n{judgement}");
         assert!(judgement.seen.committed > 0, "{path}:\n{judgement}");
     }
+}
+
+/// The component's own file.
+fn sidecar(component: &str, limits: &str) -> String {
+    let order = match component {
+        IN_ORDER => "order = \"key\"\nkey = \"correlation\"\n",
+        _ => "",
+    };
+    format!("{order}{limits}[config]\nname = \"{component}\"\n")
 }

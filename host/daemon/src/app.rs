@@ -239,6 +239,7 @@ impl App {
             batch: self.config.relay.batch,
             poll_max: self.config.relay.poll_max,
             lease_term: self.config.relay.lease,
+            order: self.config.relay.order,
             retention: self.config.relay.retention,
             holder: self.holder.clone(),
         };

@@ -188,14 +188,26 @@ impl Consumer {
         let Some(places) = places.filter(|_| !is_shut()) else {
             return Ok(Batch::none()); // It was shut while a place was waited for.
         };
+        if source.is_none() {
+            // Whoever consumes it in order has made the durable consumer anew.
+            self.dispatcher.look_who_is_in_charge().await?;
+            if is_shut() {
+                return Ok(Batch::none());
+            }
+        }
         let source = match source {
             Some(source) => source,
             None => source.insert(self.stream.subscribe(&self.config.subscription).await?),
         };
         let deliveries = source.fetch(places.count(), FETCH_WAIT).await?;
-        if is_shut() {
+        let looked = if deliveries.is_empty() || gates.knows_who_is_in_charge() {
+            Ok(())
+        } else {
+            self.dispatcher.look_who_is_in_charge().await
+        };
+        if looked.is_err() || is_shut() {
             give_back(&deliveries).await; // Paused while it waited for them.
-            return Ok(Batch::none());
+            return looked.map(|()| Batch::none());
         }
         let taken = self.look_at(deliveries, places);
         Ok(Batch { taken, asking })

@@ -10,9 +10,9 @@ mod turns;
 use std::sync::Arc;
 use std::time::Duration;
 
-use qx_events::ports::{Clock, DeadLetters, Fence, Leases, Ledger, Pause, StateAt};
+use qx_events::ports::{Clock, DeadLetters, Fence, HeldLease, Leases, Ledger, Pause, StateAt};
 use qx_events::{
-    Component, ComponentName, DeadLetter, DeadReason, Envelope, ExportIndex, Fault, Known,
+    Component, ComponentName, DeadLetter, DeadReason, Envelope, ExportIndex, Fault, Known, Order,
     Resolution, Start, TraceContext,
 };
 use tokio::sync::Notify;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::backoff::Backoff;
+use crate::consumer::LEASE_PREFIX;
 use crate::gates::{Gates, PausedBy};
 use crate::mediator::Mediator;
 use crate::reads::Reads;
@@ -158,6 +159,39 @@ impl Dispatcher {
                 .witness
                 .saw(&Sight::Unpaused { component, by });
         }
+    }
+
+    /// Looks who consumes components in order. What this host does not keep in order
+    /// gets no messages here while another host does: two of whom one looks at no key
+    /// keep no order.
+    pub async fn look_who_is_in_charge(&self) -> Result<(), Fault> {
+        let held = self.services.leases.held().await?;
+        let of = |lease: HeldLease| {
+            let name = lease.name.strip_prefix(LEASE_PREFIX)?;
+            Some((ComponentName::parse(name).ok()?, lease.holder))
+        };
+        let holders = held.into_iter().filter_map(of).collect();
+        let as_it_comes = |name: &ComponentName| {
+            let build = self.services.mediator.component(name);
+            build.is_some_and(|build| build.settings.order == Order::None)
+        };
+        let by = PausedBy::Order;
+        let (new, gone) = self.gates.set_in_charge(holders, as_it_comes);
+        for component in &new {
+            let shut = self.gates.shut(component);
+            let reason = shut.as_ref().map_or("", |shut| &shut.reason);
+            self.services.witness.saw(&Sight::Paused {
+                component,
+                by,
+                reason,
+            });
+        }
+        for component in &gone {
+            self.services
+                .witness
+                .saw(&Sight::Unpaused { component, by });
+        }
+        Ok(())
     }
 
     /// Gives a component messages again whose breaker is open, because a person says

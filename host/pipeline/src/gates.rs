@@ -1,5 +1,6 @@
-//! Which components may be given messages: not one that an operator has paused,
-//! and not one whose calls fail again and again. What waits, waits at the broker;
+//! Which components may be given messages: not one that an operator has paused, not
+//! one whose calls fail again and again, and not one that this host takes as it comes
+//! while another consumes it in order. What waits, waits at the broker;
 //! it uses up no attempt and holds no permit. The others go on.
 //!
 //! A breaker belongs to a build and to this process: a new build begins with a
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use qx_events::breaker::{Breaker, CallEnd, Change, Passage};
 use qx_events::ports::Pause;
-use qx_events::{Component, ComponentName, Digest, Outcome};
+use qx_events::{Component, ComponentName, Digest, Order, Outcome};
 use tokio::time::Instant;
 
 use crate::mediator::Mediator;
@@ -19,6 +20,11 @@ use crate::mediator::Mediator;
 /// Between two looks of a consumer at a gate that is shut: how long after a resume,
 /// or a new build, messages may still wait.
 const LOOK: Duration = Duration::from_millis(250);
+/// For so long after a host was last seen to consume a component in order, another may
+/// be about to take over: longer than it takes to find a lease free.
+const SUCCESSION: Duration = Duration::from_secs(10);
+/// Who consumes in order is known for so long: what is fetched later is looked at first.
+const IN_CHARGE_KNOWN: Duration = Duration::from_secs(1);
 /// Longest words of a failure that are kept, in characters.
 const CAUSE_CHARS_MAX: usize = 200;
 
@@ -29,6 +35,8 @@ pub enum PausedBy {
     Breaker,
     /// A person.
     Operator,
+    /// Another host, which consumes it in order: this one would break it.
+    Order,
 }
 
 impl PausedBy {
@@ -37,6 +45,7 @@ impl PausedBy {
         match self {
             Self::Breaker => "breaker",
             Self::Operator => "operator",
+            Self::Order => "order",
         }
     }
 }
@@ -57,10 +66,19 @@ struct Watched {
     cause: String,
 }
 
+/// A host that consumes a component in order.
+struct InCharge {
+    holder: String,
+    seen_at: Duration,
+}
+
 #[derive(Default)]
 struct Known {
     watched: HashMap<ComponentName, Watched>,
     pauses: BTreeMap<ComponentName, Pause>,
+    /// Of components that this host does not keep in order.
+    in_charge: BTreeMap<ComponentName, InCharge>,
+    in_charge_at: Option<Duration>,
 }
 
 /// The gates of all components of this process.
@@ -108,6 +126,39 @@ impl Gates {
         (new, gone)
     }
 
+    /// Who consumes in order, as it is now, what this host takes `as_it_comes`. Returns
+    /// which components were paused by it, and which are no more, since the last time.
+    pub(crate) fn set_in_charge(
+        &self,
+        holders: Vec<(ComponentName, String)>,
+        as_it_comes: impl Fn(&ComponentName) -> bool,
+    ) -> (Vec<ComponentName>, Vec<ComponentName>) {
+        let now = self.now();
+        let mut known = self.known();
+        known.in_charge_at = Some(now);
+        let before: Vec<ComponentName> = known.in_charge.keys().cloned().collect();
+        known
+            .in_charge
+            .retain(|name, one| as_it_comes(name) && now < one.seen_at + SUCCESSION);
+        let (mut new, seen_at) = (Vec::new(), now);
+        for (name, holder) in holders.into_iter().filter(|(name, _)| as_it_comes(name)) {
+            if !before.contains(&name) {
+                new.push(name.clone());
+            }
+            let one = InCharge { holder, seen_at };
+            known.in_charge.insert(name, one);
+        }
+        let is_gone = |name: &ComponentName| !known.in_charge.contains_key(name);
+        let gone = before.into_iter().filter(is_gone).collect();
+        (new, gone)
+    }
+
+    /// Whether that was looked at a moment ago.
+    pub(crate) fn knows_who_is_in_charge(&self) -> bool {
+        let at = self.known().in_charge_at;
+        at.is_some_and(|at| self.now() < at + IN_CHARGE_KNOWN)
+    }
+
     /// Why a component gets no messages for now; `None`: it gets them.
     pub fn shut(&self, component: &ComponentName) -> Option<Shut> {
         let known = self.known();
@@ -120,6 +171,15 @@ impl Gates {
                 pause.reason
             );
             let by = PausedBy::Operator;
+            return Some(Shut { by, reason });
+        }
+        if let Some(one) = known.in_charge.get(component) {
+            let reason = format!(
+                "another host ({}) consumes it in order, and its file here does not say \
+                 order = \"key\": give every host the same file",
+                one.holder
+            );
+            let by = PausedBy::Order;
             return Some(Shut { by, reason });
         }
         let watched = known.watched.get(component)?;
@@ -163,10 +223,20 @@ impl Gates {
             let until = Duration::MAX;
             return Passage::None { until };
         }
+        let in_service = mediator.component(component);
+        if let Some(one) = known.in_charge.get(component)
+            && in_service
+                .as_ref()
+                .is_none_or(|build| build.settings.order == Order::None)
+        {
+            let until = one.seen_at + SUCCESSION;
+            if self.now() < until {
+                return Passage::None { until };
+            }
+        }
         let Some(watched) = known.watched.get(component) else {
             return Passage::All;
         };
-        let in_service = mediator.component(component);
         if in_service.is_some_and(|build| build.digest != watched.digest) {
             known.watched.remove(component);
             return Passage::All;

@@ -24,7 +24,7 @@ pub use consumer::{Consumer, ConsumerConfig, LEASE_PREFIX, Ordered};
 pub use dispatcher::{Conclusion, Dispatched, Dispatcher, Services};
 pub use gates::{Gates, PausedBy, Shut};
 pub use mediator::{Mediator, Trial};
-pub use relay::{Relay, RelayConfig};
+pub use relay::{Relay, RelayConfig, RowOrder};
 pub use replay::Replay;
 pub use settler::Settler;
 pub use witness::{Sight, Witness};

@@ -1,17 +1,19 @@
 //! Moves committed outbox rows to the stream: at least once, in the order of the
-//! outbox.
+//! outbox. Whether it waits for rows that belong before others and are not
+//! committed yet is [`RowOrder`].
 //!
 //! What the stream confirmed and then lost is noticed, and published again.
 //!
 //! Never: opens a transaction, looks inside a payload, or knows what a handler
 //! is. Duplicates are the stream's to drop, by the message id.
 
+mod charge;
 mod due;
+mod latecomers;
 mod pace;
 mod sort;
 mod standing;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,12 +23,13 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
 use crate::crash;
 use crate::grace::within_grace;
 use crate::trace::{self, Propagation};
 use crate::witness::{Sight, Witness};
+use charge::Held;
 use due::DueTimes;
+use latecomers::Latecomers;
 use pace::Pace;
 use sort::{Sorted, sort};
 use standing::Standing;
@@ -38,6 +41,16 @@ const CLEAN_UP_ROWS_MAX: u32 = 5_000;
 /// Rows that wait again at once, when the stream has lost them: as above.
 const FORGET_ROWS_MAX: u32 = 5_000;
 
+/// What becomes of rows while an earlier one is not committed yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowOrder {
+    /// They leave. The earlier one leaves when it is committed.
+    Eager,
+    /// They wait until every transaction is over that may still bring an earlier one:
+    /// rows leave in the order of `seq`, whoever commits first.
+    Strict,
+}
+
 /// Settings of the relay.
 #[derive(Debug, Clone)]
 pub struct RelayConfig {
@@ -48,6 +61,8 @@ pub struct RelayConfig {
     /// Term of the lease. After a crash the next relay begins this much later, or
     /// up to a third more: that is how often it asks.
     pub lease_term: Duration,
+    /// Whether rows wait for earlier ones.
+    pub order: RowOrder,
     /// How long published rows are kept.
     pub retention: Duration,
     /// Names this process in the lease.
@@ -84,14 +99,6 @@ pub(crate) enum Turn {
     Standby,
 }
 
-/// A lease, and until when it may be relied on without asking.
-#[derive(Debug, Clone, Copy)]
-struct Held {
-    lease: Lease,
-    renew_at: Instant,
-    ends_at: Instant,
-}
-
 impl Relay {
     /// A relay from this outbox to this publisher. `nudge` makes it look at once.
     pub fn new(
@@ -117,6 +124,7 @@ impl Relay {
         let mut held: Option<Held> = None;
         let mut standing = Standing::default();
         let mut due = DueTimes::default();
+        let mut latecomers = Latecomers::default();
         let mut pace = Pace::new(self.config.poll_max, self.config.lease_term / 3);
         let mut clean_up_at = Instant::now();
         loop {
@@ -130,7 +138,13 @@ impl Relay {
                 Wake::Stop => break,
                 Wake::Nudged | Wake::Due => {}
             }
-            let turn = self.turn(&mut held, &mut standing, &mut due, &mut clean_up_at);
+            let turn = self.turn(
+                &mut held,
+                &mut standing,
+                &mut due,
+                &mut latecomers,
+                &mut clean_up_at,
+            );
             let Some(turn) = within_grace(&stop, turn).await else {
                 break; // As if the process had died in the middle of the turn.
             };
@@ -150,12 +164,14 @@ impl Relay {
         held: &mut Option<Held>,
         standing: &mut Standing,
         due: &mut DueTimes,
+        latecomers: &mut Latecomers,
         clean_up_at: &mut Instant,
     ) -> Turn {
         let turn = self
-            .pass(held, standing, due)
+            .pass(held, standing, due, latecomers)
             .await
             .unwrap_or_else(|fault| {
+                latecomers.doubt();
                 self.blocked(&fault.chain());
                 Turn::Blocked { moved: false }
             });
@@ -174,6 +190,7 @@ impl Relay {
         held: &mut Option<Held>,
         standing: &mut Standing,
         due: &mut DueTimes,
+        latecomers: &mut Latecomers,
     ) -> Result<Turn, Fault> {
         let Some(lease) = self.lead(held).await? else {
             return Ok(Turn::Standby);
@@ -186,7 +203,7 @@ impl Relay {
             return Ok(Turn::Standby);
         }
         let begun = Instant::now();
-        let rows = self.outbox.pending(self.config.batch).await?;
+        let rows = self.read(latecomers).await?;
         if rows.is_empty() {
             if let Err(fault) = &looked {
                 // Nobody waits for it.
@@ -294,12 +311,6 @@ impl Relay {
         forgotten
     }
 
-    /// Another relay has the lease.
-    fn deposed(&self, held: &mut Option<Held>) {
-        *held = None;
-        self.witness.saw(&Sight::RelayLeads(false));
-    }
-
     fn report(&self, sorted: &Sorted, begun: Instant) {
         if sorted.stored.is_empty() {
             return;
@@ -310,62 +321,6 @@ impl Relay {
             duplicates: sorted.stored.iter().filter(is_duplicate).count(),
             took: begun.elapsed(),
         });
-    }
-
-    /// The lease: held, renewed or taken. `None`: another relay has it.
-    async fn lead(&self, held: &mut Option<Held>) -> Result<Option<Lease>, Fault> {
-        let asked_at = Instant::now();
-        if let Some(held) = held
-            && asked_at < held.renew_at
-        {
-            return Ok(Some(held.lease));
-        }
-        let term = self.config.lease_term;
-        let asked = self.outbox.lease(&self.config.holder, term).await;
-        let next = match asked {
-            Ok(lease) => lease.map(|lease| Held {
-                lease,
-                // Counted from before the request, so that we never believe longer than
-                // the database does.
-                renew_at: asked_at + term / 3,
-                ends_at: asked_at + term,
-            }),
-            Err(fault) => {
-                if held.is_some_and(|held| held.ends_at <= Instant::now()) {
-                    *held = None;
-                    self.witness.saw(&Sight::RelayLeads(false));
-                }
-                return Err(fault);
-            }
-        };
-        if next.is_some() != held.is_some() {
-            self.witness.saw(&Sight::RelayLeads(next.is_some()));
-        }
-        *held = next;
-        Ok(next.map(|held| held.lease))
-    }
-
-    /// Waits for the stream, and keeps the lease meanwhile: a slow one must not
-    /// make relays take turns at publishing the same rows.
-    async fn in_charge<T>(&self, work: impl Future<Output = T>, held: &mut Option<Held>) -> T {
-        tokio::select! {
-            biased; // What is done needs no more lease than the next write asks for.
-            done = work => done,
-            never = self.keep(held) => match never {},
-        }
-    }
-
-    /// Renews the lease; waits for ever once it is lost.
-    async fn keep(&self, held: &mut Option<Held>) -> Infallible {
-        let mut backoff = Backoff::default();
-        while let Some(now) = held {
-            tokio::time::sleep_until(now.renew_at).await;
-            match self.lead(held).await {
-                Ok(_) => backoff.reset(),
-                Err(_unreachable) => tokio::time::sleep(backoff.pause()).await,
-            }
-        }
-        std::future::pending().await
     }
 
     async fn publish(&self, rows: &[qx_events::Row], created_ns: Option<i64>) -> Sorted {

@@ -34,6 +34,16 @@ pub enum Sight<'a> {
         /// What the stream or the database says.
         reason: &'a str,
     },
+    /// Rows wait for a transaction that may still bring one that belongs before them.
+    HeldBack {
+        /// Its session in the database; none of one that was prepared for a commit in
+        /// two phases.
+        pid: Option<i32>,
+        /// How long it has been seen.
+        waited: Duration,
+    },
+    /// They do no more.
+    LetGo,
     /// The stream has lost messages that it had confirmed, or was made anew: their
     /// rows wait again.
     StreamRegressed {

@@ -14,6 +14,7 @@ mod ledger;
 mod locks;
 mod outbox;
 mod pauses;
+mod writers;
 
 use std::time::Duration;
 

@@ -51,8 +51,8 @@ pub(super) fn effects(index: &Index<'_>, judgement: &mut Judgement) {
     }
 }
 
-/// The effects of one key: 1, 2, 3 …, each after the one before, and in order where
-/// that is promised.
+/// The effects of one key: 1, 2, 3 …, each after the one before, and in the order of the
+/// outbox where that is promised.
 fn sequence(index: &Index<'_>, lane: Lane<'_>, all: &[Counted], judgement: &mut Judgement) {
     let (component, key) = lane;
     let ordered = index.takers.get(component).is_some_and(|own| own.ordered);
@@ -77,7 +77,8 @@ fn sequence(index: &Index<'_>, lane: Lane<'_>, all: &[Counted], judgement: &mut 
             );
             judgement.found(Kind::Repeated, text);
         }
-        if let Some(before) = before.filter(|before| ordered && before.n >= counted.n) {
+        let is_after = |before: &&Counted| !index.stands_before(before.event, counted.event);
+        if let Some(before) = before.filter(|before| ordered && is_after(before)) {
             let text = format!("{component}: {} after {} of {key}", counted.n, before.n);
             judgement.found(Kind::OutOfOrder, text);
         }

@@ -65,6 +65,7 @@ pub(super) struct Index<'a> {
     followed: BTreeSet<&'a str>,
     by_producers: BTreeSet<Uuid>,
     causes: BTreeSet<Uuid>,
+    places: BTreeMap<Uuid, usize>,
 }
 
 impl<'a> Index<'a> {
@@ -131,6 +132,8 @@ impl<'a> Index<'a> {
                 state,
                 cause,
             } => {
+                let place = self.places.len();
+                self.places.entry(event).or_insert(place);
                 let row = Row { name, state, cause };
                 self.rows.entry(event).or_default().push(row);
             }
@@ -169,6 +172,15 @@ impl<'a> Index<'a> {
             | Entry::Produced { .. }
             | Entry::Shown { .. }
             | Entry::Note { .. } => {}
+        }
+    }
+
+    /// Whether an event stands before another in the outbox: rows come in its order. One
+    /// without a row stands nowhere.
+    pub(super) fn stands_before(&self, event: Uuid, other: Uuid) -> bool {
+        match (self.places.get(&event), self.places.get(&other)) {
+            (Some(event), Some(other)) => event < other,
+            (None, _) | (_, None) => true,
         }
     }
 

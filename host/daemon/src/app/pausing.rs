@@ -1,5 +1,6 @@
 //! What operators pause and resume: written to the database, where every host
-//! looks every few seconds.
+//! looks every few seconds; there too, who consumes a component in order that this
+//! host would not.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +42,7 @@ impl Pausing {
     pub(super) async fn look(&self) -> Result<(), Fault> {
         let paused = self.pauses.paused().await?;
         self.dispatcher.set_pauses(paused);
-        Ok(())
+        self.dispatcher.look_who_is_in_charge().await
     }
 
     /// Looks until `stop`. While the database does not answer, what was paused stays

@@ -1,6 +1,7 @@
 //! `qx-host doctor`: tries everything a host needs, and says what would help.
 
 mod dead_letters;
+mod order;
 mod rights;
 
 use std::path::Path;
@@ -67,6 +68,7 @@ pub(super) async fn doctor(config: Option<&Path>, output: Output) -> Result<Exit
         Finding::ok("configuration", described(&config)),
         database(&config).await,
     ];
+    findings.extend(order::look(&config).await);
     findings.extend(dead_letters::look(&config).await);
     findings.extend(stream(&config).await);
     findings.extend([components(&config), signatures(&config)]);

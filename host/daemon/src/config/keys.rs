@@ -86,6 +86,7 @@ pub(super) mod bounds {
 pub(super) const GRANT_WORDS: &[&str] = &[
     "log", "config", "state", "emit", "clock", "random", "secrets", "http", "sql",
 ];
+pub(super) const ROW_ORDER_WORDS: &[&str] = &["eager", "strict"];
 pub(super) const PUBLISH_WORDS: &[&str] = &["auto", "pipelined", "batch"];
 pub(super) const UNSIGNED_WORDS: &[&str] = &["deny", "warn", "allow"];
 pub(super) const START_WORDS: &[&str] = &["beginning", "now"];
@@ -239,6 +240,14 @@ keys! {
     RELAY_LEASE = number("relay", "lease_s", 2, HOUR_S, "seconds")
         .default("5")
         .doc("After this long without a sign of the leading relay another takes over.");
+    RELAY_ORDER = Key::new("relay", "order", Kind::Word(ROW_ORDER_WORDS))
+        .default("eager")
+        .doc("What becomes of rows while the transaction of an earlier one is open: they leave \
+            before it (`eager`), or wait until it is over (`strict`), so that rows leave in the \
+            order of `seq` whoever commits first. Only writers that do not lock the same row \
+            before they record events of one key need it. It costs a look at the open \
+            transactions for each pass, and one that stays open holds every later row back: see \
+            `qx-host outbox status`. On SQLite both are the same.");
     RELAY_PUBLISH = Key::new("relay", "publish", Kind::Word(PUBLISH_WORDS))
         .default("auto")
         .doc("How rows go to NATS: `pipelined`, or in atomic batches (`batch`), which are faster \

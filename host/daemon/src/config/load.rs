@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use qx_broker::PublishWay;
 use qx_events::{Capability, Limits, RetryPolicy, Rights, Settings, StartFrom};
+use qx_pipeline::RowOrder;
 use url::Url;
 
 use super::database::DatabaseUrl;
@@ -264,6 +265,7 @@ fn relay(reader: &Reader<'_>) -> RelayConfig {
         poll_max: millis(reader, &keys::RELAY_POLL_MAX),
         retention: hours(reader, &keys::RELAY_RETENTION),
         lease: Duration::from_secs(reader.number(&keys::RELAY_LEASE)),
+        order: row_order(reader.word(&keys::RELAY_ORDER).unwrap_or_default()),
         publish: publish(reader.word(&keys::RELAY_PUBLISH).unwrap_or_default()),
     };
     // A lease is renewed at each look, and must survive one that comes late.
@@ -282,6 +284,13 @@ fn relay(reader: &Reader<'_>) -> RelayConfig {
         );
     }
     relay
+}
+
+fn row_order(word: &str) -> RowOrder {
+    match word {
+        "strict" => RowOrder::Strict,
+        _eager => RowOrder::Eager,
+    }
 }
 
 fn publish(word: &str) -> PublishWay {

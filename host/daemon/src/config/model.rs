@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use qx_broker::PublishWay;
 use qx_events::Settings;
+use qx_pipeline::RowOrder;
 use url::Url;
 
 use super::database::DatabaseUrl;
@@ -110,6 +111,8 @@ pub struct RelayConfig {
     pub retention: Duration,
     /// Term of the leading relay's lease.
     pub lease: Duration,
+    /// Whether rows wait for earlier ones that are not committed.
+    pub order: RowOrder,
     /// How rows go to NATS.
     pub publish: PublishWay,
 }

@@ -18,6 +18,8 @@ struct Missing {
     /// Components that are paused, and by whom.
     paused: HashSet<(ComponentName, &'static str)>,
     relay: bool,
+    /// Rows wait for the transaction of this session; 0 of one that was prepared.
+    held_back: Option<i32>,
 }
 
 impl Calm {
@@ -51,6 +53,17 @@ impl Calm {
     /// The relay goes on. `true`: that is news.
     pub(super) fn relay_moved(&self) -> bool {
         self.with(|missing| std::mem::replace(&mut missing.relay, false))
+    }
+
+    /// Rows wait for a transaction of this session. `true`: that is news.
+    pub(super) fn held_back(&self, pid: Option<i32>) -> bool {
+        let pid = pid.unwrap_or_default();
+        self.with(|missing| missing.held_back.replace(pid) != Some(pid))
+    }
+
+    /// They do no more. `true`: that is news.
+    pub(super) fn let_go(&self) -> bool {
+        self.with(|missing| missing.held_back.take().is_some())
     }
 
     fn with<T>(&self, ask: impl FnOnce(&mut Missing) -> T) -> T {

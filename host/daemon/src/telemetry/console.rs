@@ -100,6 +100,8 @@ impl Console {
     fn is_news(&self, sight: &Sight<'_>) -> bool {
         match sight {
             Sight::RelayBlocked { .. } => self.calm.relay_blocked(),
+            Sight::HeldBack { pid, .. } => self.calm.held_back(*pid),
+            Sight::LetGo => self.calm.let_go(),
             Sight::Held { component, .. } => self.calm.held(component),
             Sight::Resumed { component } => self.calm.resumed(component),
             Sight::Paused { component, by, .. } => self.calm.paused(component, by.as_str()),

@@ -38,6 +38,8 @@ impl Witness for Logged {
                 tracing::warn!(%event_name, seq, %reason, "row can never be published; it is set aside");
             }
             Sight::RelayBlocked { reason } => self.relay_blocked(reason),
+            Sight::HeldBack { pid, waited } => self.held_back(*pid, *waited),
+            Sight::LetGo => self.let_go(),
             Sight::StreamRegressed { stream, rows } => {
                 let (name, ends_at) = (cut(&stream.name), stream.last_seq);
                 let made_ns = stream.created_ns;
@@ -46,11 +48,7 @@ impl Witness for Logged {
             Sight::RelayLeads(true) => tracing::info!("this relay is in charge of the outbox"),
             Sight::RelayLeads(false) => tracing::info!("another relay is in charge of the outbox"),
             Sight::InCharge { component, here } => {
-                if *here {
-                    tracing::debug!(%component, "consumed here, in order");
-                } else {
-                    tracing::debug!(%component, "no longer consumed here");
-                }
+                tracing::debug!(%component, here, "consumed in order, by one host");
             }
             Sight::Done { attempt, emitted } => done(attempt, *emitted),
             Sight::Duplicate {
@@ -100,6 +98,24 @@ impl Logged {
             tracing::info!("the relay goes on");
         }
         tracing::debug!(rows, duplicates, ?took, "rows published");
+    }
+
+    fn held_back(&self, pid: Option<i32>, waited: std::time::Duration) {
+        if self.calm.held_back(pid) {
+            tracing::warn!(
+                pid,
+                ?waited,
+                "rows wait for a transaction that is open and may bring earlier ones; `qx-host outbox status` says whose it is"
+            );
+        } else {
+            tracing::trace!(pid, ?waited, "rows wait for an open transaction");
+        }
+    }
+
+    fn let_go(&self) {
+        if self.calm.let_go() {
+            tracing::info!("rows wait no longer for an open transaction");
+        }
     }
 
     fn paused(&self, component: &ComponentName, by: PausedBy, reason: &str) {

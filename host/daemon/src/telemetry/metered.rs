@@ -26,6 +26,7 @@ struct RelayMeters {
     duplicates: Counter,
     set_aside: Counter,
     blocked: Counter,
+    held_back: Gauge,
     regressions: Counter,
     pass: Histogram,
 }
@@ -50,6 +51,7 @@ impl Metered {
             duplicates: metrics.counter(&names::RELAY_DUPLICATES, &[]),
             set_aside: metrics.counter(&names::RELAY_SET_ASIDE, &[]),
             blocked: metrics.counter(&names::RELAY_BLOCKED, &[]),
+            held_back: metrics.gauge(&names::RELAY_HELD_BACK, &[]),
             regressions: metrics.counter(&names::STREAM_REGRESSIONS, &[]),
             pass: metrics.histogram(&names::RELAY_PASS, &[]),
         };
@@ -133,7 +135,14 @@ impl Witness for Metered {
             Sight::SetAside { .. } => self.relay.set_aside.increment(1),
             Sight::RelayBlocked { .. } => self.relay.blocked.increment(1),
             Sight::StreamRegressed { .. } => self.relay.regressions.increment(1),
-            Sight::RelayLeads(leads) => self.relay.leads.set(f64::from(u8::from(*leads))),
+            Sight::HeldBack { waited, .. } => self.relay.held_back.set(waited.as_secs_f64()),
+            Sight::LetGo => self.relay.held_back.set(0.0),
+            Sight::RelayLeads(leads) => {
+                self.relay.leads.set(f64::from(u8::from(*leads)));
+                if !leads {
+                    self.relay.held_back.set(0.0);
+                }
+            }
             Sight::InCharge { component, here } => {
                 let here = f64::from(u8::from(*here));
                 let labels = [component.as_str()];

@@ -76,6 +76,8 @@ metrics! {
         "Rows set aside because they can never be published.";
     RELAY_BLOCKED = Kind::Counter, "qx_relay_blocked_total", "passes", [],
         "Passes that could not publish because the stream or the database did not answer.";
+    RELAY_HELD_BACK = Kind::Gauge, "qx_relay_held_back_seconds", "seconds", [],
+        "With `relay.order = \"strict\"`: how long rows have waited for the oldest transaction that may bring an earlier one; 0 below a second.";
     STREAM_REGRESSIONS = Kind::Counter, "qx_stream_regressions_total", "times", [],
         "Times that the stream was found to have lost messages that it had confirmed, or to be made anew: their rows are published again.";
     RELAY_PASS = Kind::Histogram(SECONDS), "qx_relay_pass_duration_seconds", "seconds", [],
@@ -95,7 +97,7 @@ metrics! {
         "Times that something the component needs did not answer, repeats included.";
 
     PAUSED = Kind::Gauge, "qx_component_paused", "", ["component", "by"],
-        "1 while the component gets no messages because its `breaker` is open or an `operator` paused it, else 0.";
+        "1 while the component gets no messages because its `breaker` is open, an `operator` paused it, or another host consumes it in `order` and this one would not; else 0.";
     PAUSES = Kind::Counter, "qx_component_pauses_total", "times", ["component", "by"],
         "Times that it was paused; each failed probe of a breaker counts.";
 

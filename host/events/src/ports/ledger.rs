@@ -48,6 +48,9 @@ pub struct Note {
     pub begun: u32,
     /// Not to be called before this time has passed.
     pub wait: Duration,
+    /// Written only while this is the newest of its lease; a note of somebody who was
+    /// fenced off is dropped, as what it commits will be refused.
+    pub fence: Option<Fence>,
 }
 
 /// What became of a settlement.

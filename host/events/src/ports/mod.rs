@@ -19,7 +19,7 @@ pub use deployments::{Action, Deployed, Deployment, Deployments, HISTORY_MAX, Re
 pub use handler::{Handler, Invocation, LogLevel, LogLine, StateReader};
 pub use leases::{Fence, HeldLease, Leases};
 pub use ledger::{Ledger, Note, Settled, Settlement, StateAt, StateValue};
-pub use outbox::{Due, Lease, Outbox, OutboxStatus, PublishedRow};
+pub use outbox::{Due, Lease, OpenWriter, Outbox, OutboxStatus, PublishedRow, Writer, Writers};
 pub use pauses::{Pause, Pauses};
 pub use stream::{
     Delivery, Lag, Published, Publisher, Receipt, Source, StoredAt, Stream, StreamState,

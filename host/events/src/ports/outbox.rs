@@ -38,6 +38,41 @@ pub struct Due {
     pub next: Option<Duration>,
 }
 
+/// A transaction that has written to the outbox, or is about to, and is not over: its
+/// rows cannot be seen yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Writer {
+    /// What the database calls it; another one when it was prepared for a commit in
+    /// two phases.
+    pub name: String,
+    /// Its number, once it has changed anything; the same for all its life.
+    pub number: Option<i64>,
+    /// The session that it belongs to; none when it was prepared.
+    pub pid: Option<i32>,
+}
+
+/// The rows that wait, and who may still bring one that belongs before some of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Writers {
+    /// The highest `seq` of those that wait; `None` when none does.
+    pub newest: Option<i64>,
+    /// Transactions that are not over, looked for after `newest` was read. Every one
+    /// that took a lower `seq` than it is here, or over.
+    pub open: Vec<Writer>,
+}
+
+/// A [`Writer`] as a person looks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenWriter {
+    /// Its session; none when it was prepared for a commit in two phases.
+    pub pid: Option<i32>,
+    /// For how long it has been open, in milliseconds. `None`: the database tells it
+    /// only to others.
+    pub open_ms: Option<u64>,
+    /// Who it is: user, application and what it is doing; of a prepared one its name.
+    pub who: String,
+}
+
 /// What an operator asks first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OutboxStatus {
@@ -66,7 +101,19 @@ pub trait Outbox: Send + Sync {
 
     /// The oldest rows that wait and are not due later, at most `limit`, in order of `seq`. Opens no
     /// transaction that stays open, and takes no lock.
-    async fn pending(&self, limit: u32) -> Result<Vec<Row>, Fault>;
+    async fn pending(&self, limit: u32) -> Result<Vec<Row>, Fault> {
+        self.pending_to(i64::MAX, limit).await
+    }
+
+    /// The same, but none with a higher `seq` than `last`.
+    async fn pending_to(&self, last: i64, limit: u32) -> Result<Vec<Row>, Fault>;
+
+    /// Who may still bring a row that belongs before those that wait. Takes no lock.
+    async fn writers(&self) -> Result<Writers, Fault>;
+
+    /// The transaction among them that has been open for longest, for who looks for
+    /// what holds the relay back.
+    async fn oldest_writer(&self) -> Result<Option<OpenWriter>, Fault>;
 
     /// Marks rows published. Rows that are marked already stay as they are.
     /// `false`: the lease has changed hands, and nothing was written.

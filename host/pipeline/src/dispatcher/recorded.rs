@@ -70,6 +70,7 @@ impl Dispatcher {
             attempts: 0,
             begun: 0,
             wait: Duration::ZERO,
+            fence: None,
         };
         let noted = self.services.settler.note(note).await;
         noted.map_err(|fault| Fault::transient("record an attempt", fault.chain()))
@@ -142,5 +143,6 @@ fn note(task: &Task, attempts: u32, begun: u32, wait: Duration) -> Note {
         attempts,
         begun,
         wait,
+        fence: task.fence.clone(),
     }
 }

@@ -13,8 +13,8 @@ use qx_events::{
 };
 use qx_pipeline::trace::PassThrough;
 use qx_pipeline::{
-    Consumer, ConsumerConfig, Dispatcher, Mediator, Ordered, Relay, RelayConfig, Replay, Services,
-    Settler, Trial,
+    Consumer, ConsumerConfig, Dispatcher, Mediator, Ordered, Relay, RelayConfig, Replay, RowOrder,
+    Services, Settler, Trial,
 };
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -196,6 +196,7 @@ impl Host {
             batch,
             poll_max: Duration::from_millis(500),
             lease_term: TERM,
+            order: RowOrder::Eager,
             retention: Duration::from_hours(1),
             holder: self.name.clone(),
         });

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use qx_events::ports::{DeadLetters, Invocation};
 use qx_events::{ComponentName, DeadLetter, LetterFilter};
-use qx_pipeline::RelayConfig;
+use qx_pipeline::{RelayConfig, RowOrder};
 use uuid::Uuid;
 
 use crate::acts::{self, placed};
@@ -94,6 +94,7 @@ impl Mix {
             batch: 5,
             poll_max: Duration::from_secs(1),
             lease_term: TERM,
+            order: RowOrder::Eager,
             retention: Duration::from_hours(10_000),
             holder: host.name.clone(),
         });

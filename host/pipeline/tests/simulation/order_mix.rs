@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use qx_events::ports::Invocation;
 use qx_events::{ComponentName, DeadLetter};
-use qx_pipeline::RelayConfig;
+use qx_pipeline::{RelayConfig, RowOrder};
 use uuid::Uuid;
 
 use crate::acts::{self, keyed};
@@ -85,6 +85,7 @@ impl Mix {
             batch: 8,
             poll_max: Duration::from_secs(1),
             lease_term: TERM,
+            order: RowOrder::Eager,
             retention: Duration::from_hours(10_000),
             holder: host.name.clone(),
         });

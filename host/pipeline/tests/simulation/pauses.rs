@@ -71,6 +71,80 @@ async fn a_component_that_works_again_is_found_by_one_call_and_catches_up_by_its
     assert_eq!(host.dispatcher.gates().shut(&name), None);
 }
 
+/// Who paused it decides; how it is consumed does not.
+#[tokio::test(start_paused = true)]
+async fn a_component_in_order_is_paused_like_any_other() {
+    let world = World::new();
+    let mut host = world.host("h");
+    host.relay();
+    host.serve(&component("a", "order.placed", acts::done()).in_order());
+    let pause = Pause {
+        component: ComponentName::parse("a").unwrap(),
+        since: DateTime::UNIX_EPOCH,
+        by: "ada".to_owned(),
+        reason: String::new(),
+    };
+    host.dispatcher.set_pauses(vec![pause]);
+    for id in 1..=20 {
+        world.db.insert(&placed(id));
+    }
+    pass(Duration::from_mins(10)).await;
+    assert_eq!(calls_of(&world, "a"), 0, "\n{}", world.history);
+    host.dispatcher.set_pauses(Vec::new());
+    world.history.until_seen(20, is_called).await;
+    // And by its breaker: one call after each pause.
+    let bad = component("bad", "order.placed", acts::trap()).in_order();
+    host.serve(&bad.concurrency(1));
+    pass(Duration::from_hours(1)).await;
+    let calls = calls_of(&world, "bad");
+    assert!((10..=40).contains(&calls), "{calls}\n{}", world.history);
+}
+
+/// Two hosts, one component, and one of them does not know that its order counts.
+#[tokio::test(start_paused = true)]
+async fn a_host_without_order_stands_by_while_another_keeps_it() {
+    let world = World::new();
+    let takes = |build| component("a", "order.placed", acts::done()).build(build);
+    let mut careless = world.host("careless");
+    careless.relay();
+    careless.serve(&takes(1));
+    for id in 1..=20 {
+        world.db.insert(&placed(id));
+    }
+    world.history.until_seen(20, is_acked).await;
+    // It joins while the other one consumes; and that one finds out by itself.
+    let mut careful = world.host("careful");
+    careful.serve(&takes(2).in_order());
+    pass(Duration::from_secs(30)).await;
+    for id in 21..=60 {
+        world.db.insert(&placed(id));
+    }
+    world.history.until_seen(60, is_acked).await;
+    let by_build = |one: u8| {
+        let is_its = |e: &Effect| matches!(e, Effect::Called { build, .. } if *build == one);
+        world.history.count(is_its)
+    };
+    assert_eq!((by_build(1), by_build(2)), (20, 40), "\n{}", world.history);
+    assert_eq!(saw(&world, "a paused by order"), 1);
+    let name = ComponentName::parse("a").unwrap();
+    let shut = careless.dispatcher.gates().shut(&name).unwrap();
+    assert!(
+        shut.reason.contains("give every host the same file"),
+        "{shut:?}"
+    );
+    // One that joins later does not begin.
+    let mut late = world.host("late");
+    late.serve(&takes(3));
+    pass(Duration::from_mins(1)).await;
+    assert_eq!(saw(&world, "a paused by order"), 2);
+    // Nobody keeps the order any more: after a while they go on.
+    careful.kill();
+    for id in 61..=80 {
+        world.db.insert(&placed(id));
+    }
+    world.history.until_seen(80, is_acked).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_new_build_begins_with_a_closed_breaker() {
     let world = World::new();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use qx_events::ports::Outbox;
-use qx_pipeline::RelayConfig;
+use qx_pipeline::{RelayConfig, RowOrder};
 
 use crate::acts::placed;
 use crate::history::{Effect, seen};
@@ -201,6 +201,7 @@ async fn the_lease_is_kept_while_the_outbox_is_quiet_however_rarely_it_is_polled
         batch: 10,
         poll_max: TERM * 10,
         lease_term: TERM,
+        order: RowOrder::Eager,
         retention: Duration::from_hours(1),
         holder: "a".to_owned(),
     });
@@ -338,6 +339,7 @@ async fn a_row_leaves_at_its_due_time_also_when_the_relay_sleeps_or_was_restarte
         batch: 10,
         poll_max: Duration::from_secs(4),
         lease_term: TERM,
+        order: RowOrder::Eager,
         retention: Duration::from_hours(1),
         holder: name.to_owned(),
     };

@@ -34,8 +34,10 @@ const NOTE: &str = "
     INSERT INTO qx_attempts AS own (component, event_id, attempts, begun, not_before)
     SELECT component, event_id, attempts, begun,
            clock_timestamp() + wait_ms * interval '1 millisecond'
-    FROM unnest($1::text[], $2::uuid[], $3::int[], $4::int[], $5::bigint[])
-        AS t (component, event_id, attempts, begun, wait_ms)
+    FROM unnest($1::text[], $2::uuid[], $3::int[], $4::int[], $5::bigint[], $6::text[], $7::bigint[])
+        AS t (component, event_id, attempts, begun, wait_ms, lease, token)
+    WHERE lease IS NULL
+       OR EXISTS (SELECT FROM qx_leases AS l WHERE l.name = t.lease AND l.token = t.token)
     ON CONFLICT (component, event_id) DO UPDATE SET
         attempts = greatest(own.attempts, excluded.attempts), begun = excluded.begun,
         not_before = excluded.not_before, noted_at = clock_timestamp()";
@@ -88,6 +90,10 @@ pub(super) async fn note(session: &mut Session<'_>, notes: &[Note]) -> Result<()
     let waits: Vec<Option<i64>> = notes.values().map(|note| wait_ms(note.wait)).collect();
     let query = session.sql(NOTE).bind(&components).bind(&events);
     let query = query.bind(&attempts).bind(&begun).bind(&waits);
+    let fences = || notes.values().map(|note| note.fence.as_ref());
+    let leases: Vec<Option<&str>> = fences().map(|it| it.map(|it| &*it.name)).collect();
+    let tokens: Vec<Option<i64>> = fences().map(|it| it.map(|it| it.token)).collect();
+    let query = query.bind(&leases).bind(&tokens);
     query.execute(session.conn()).await?;
     Ok(())
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use qx_events::ports::{Due, Lease, Outbox, OutboxStatus, PublishedRow, StreamState};
+use qx_events::ports::{
+    Due, Lease, OpenWriter, Outbox, OutboxStatus, PublishedRow, StreamState, Writers,
+};
 use qx_events::{Fault, Row};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -34,7 +36,7 @@ pub(super) const PENDING: &str = "
            traceparent, tracestate,
            coalesce(body, payload::text) AS body
     FROM qx_outbox_events
-    WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL
+    WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL AND seq <= $2
     ORDER BY seq LIMIT $1";
 
 /// One look at the index `qx_outbox_due`, as a rule. Not by `clock_timestamp()`, which
@@ -165,13 +167,21 @@ impl Outbox for Postgres {
         .await
     }
 
-    async fn pending(&self, limit: u32) -> Result<Vec<Row>, Fault> {
+    async fn pending_to(&self, last: i64, limit: u32) -> Result<Vec<Row>, Fault> {
         self.statement("read rows that wait", async |session| {
-            let query = session.sql(PENDING).bind(i64::from(limit));
+            let query = session.sql(PENDING).bind(i64::from(limit)).bind(last);
             let rows = query.fetch_all(session.conn()).await?;
             rows.iter().map(row).collect()
         })
         .await
+    }
+
+    async fn writers(&self) -> Result<Writers, Fault> {
+        self.open_writers().await
+    }
+
+    async fn oldest_writer(&self) -> Result<Option<OpenWriter>, Fault> {
+        self.open_for_longest().await
     }
 
     async fn mark_published(&self, lease: Lease, rows: &[PublishedRow]) -> Result<bool, Fault> {

@@ -23,9 +23,10 @@ const KNOWN: &str = concat!(
 
 const NOTE: &str = concat!(
     "INSERT INTO qx_attempts (component, event_id, attempts, begun, not_before)
-     VALUES (?1, ?2, ?3, ?4, ",
+     SELECT ?1, ?2, ?3, ?4, ",
     now_ms!(),
-    " + ?5)
+    " + ?5
+     WHERE ?6 IS NULL OR EXISTS (SELECT 1 FROM qx_leases WHERE name = ?6 AND token = ?7)
      ON CONFLICT (component, event_id) DO UPDATE SET
         attempts = max(attempts, excluded.attempts), begun = excluded.begun,
         not_before = excluded.not_before, noted_at = ",
@@ -74,7 +75,9 @@ pub(super) async fn note(conn: &mut SqliteConnection, notes: &[Note]) -> Result<
             .bind(mark.event_id.to_string())
             .bind(count(note.attempts))
             .bind(count(note.begun))
-            .bind(wait_ms(note.wait));
+            .bind(wait_ms(note.wait))
+            .bind(note.fence.as_ref().map(|fence| &*fence.name))
+            .bind(note.fence.as_ref().map(|fence| fence.token));
         query.execute(&mut *conn).await?;
     }
     Ok(())

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use qx_events::ports::{Due, Lease, Outbox, OutboxStatus, PublishedRow, StreamState};
+use qx_events::ports::{
+    Due, Lease, OpenWriter, Outbox, OutboxStatus, PublishedRow, StreamState, Writers,
+};
 use qx_events::{Fault, Row};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -39,8 +41,13 @@ const PENDING: &str = "
            traceparent, tracestate,
            payload
     FROM qx_outbox_events
-    WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL
+    WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL AND seq <= ?2
     ORDER BY seq LIMIT ?1";
+
+const NEWEST: &str = "
+    SELECT seq FROM qx_outbox_events
+    WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL
+    ORDER BY seq DESC LIMIT 1";
 
 /// The earliest of those that are due later, or by now, and in how many
 /// milliseconds. Times are text that sorts.
@@ -144,13 +151,31 @@ impl Outbox for Sqlite {
             .await
     }
 
-    async fn pending(&self, limit: u32) -> Result<Vec<Row>, Fault> {
+    async fn pending_to(&self, last: i64, limit: u32) -> Result<Vec<Row>, Fault> {
         self.file
             .read("read rows that wait", async |conn| {
-                let rows = sqlx::query(PENDING).bind(limit).fetch_all(conn).await?;
+                let query = sqlx::query(PENDING).bind(limit).bind(last);
+                let rows = query.fetch_all(conn).await?;
                 rows.iter().map(row).collect()
             })
             .await
+    }
+
+    /// A file has one writer at a time, and rows get their numbers in its
+    /// transaction: the order of the commits is that of `seq`, and nobody comes late.
+    async fn writers(&self) -> Result<Writers, Fault> {
+        self.file
+            .read("look for the newest row", async |conn| {
+                let row = sqlx::query(NEWEST).fetch_optional(conn).await?;
+                let newest = row.map(|row| row.try_get(0)).transpose()?;
+                let open = Vec::new();
+                Ok(Writers { newest, open })
+            })
+            .await
+    }
+
+    async fn oldest_writer(&self) -> Result<Option<OpenWriter>, Fault> {
+        Ok(None)
     }
 
     async fn mark_published(&self, lease: Lease, rows: &[PublishedRow]) -> Result<bool, Fault> {

@@ -67,6 +67,7 @@ contract! {
     ledger::what_the_database_refuses_is_permanent_and_commits_nothing,
     attempts::what_was_noted_is_known_of_this_component_and_event,
     attempts::a_note_written_twice_is_one_and_attempts_never_fall,
+    attempts::a_note_of_who_was_fenced_off_is_dropped,
     attempts::a_pause_is_kept_by_the_clock_of_the_database,
     attempts::a_record_goes_with_the_commit_and_only_with_it,
     attempts::an_event_is_dead_with_its_letter_and_stays_dead_without_it,

@@ -18,3 +18,5 @@ mod postgres;
 mod stream;
 #[cfg(test)]
 mod world;
+#[cfg(test)]
+mod writers;

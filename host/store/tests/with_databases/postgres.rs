@@ -34,8 +34,16 @@ async fn rows_that_wait_are_found_by_their_index_without_a_sort() {
     ] {
         sqlx::raw_sql(prepare).execute(&mut conn).await.unwrap();
         let explain = "EXPLAIN SELECT seq, id, coalesce(body, payload::text) FROM qx_outbox_events
-            WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL
+            WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL AND seq <= 19000
             ORDER BY seq LIMIT 1000";
+        let newest = "EXPLAIN SELECT seq FROM qx_outbox_events
+            WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL
+            ORDER BY seq DESC LIMIT 1";
+        let plan = text(&mut conn, newest).await;
+        assert!(
+            plan.contains("Scan Backward using qx_outbox_pending"),
+            "{plan}"
+        );
         let plan = text(&mut conn, explain).await;
         assert!(
             plan.contains("Index Scan using qx_outbox_pending"),

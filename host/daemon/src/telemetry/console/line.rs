@@ -54,9 +54,11 @@ impl<'a> Line<'a> {
 /// From what to whom.
 fn ends<'a>(sight: &Sight<'a>) -> (&'a str, &'a str) {
     match sight {
-        Sight::Published { .. } | Sight::RelayBlocked { .. } | Sight::RelayLeads(_) => {
-            ("outbox", "stream")
-        }
+        Sight::Published { .. }
+        | Sight::RelayBlocked { .. }
+        | Sight::HeldBack { .. }
+        | Sight::LetGo
+        | Sight::RelayLeads(_) => ("outbox", "stream"),
         Sight::StreamRegressed { .. } => ("stream", "outbox"),
         Sight::SetAside { event_name, .. } => (event_name, "outbox"),
         Sight::Done { attempt, .. } | Sight::Redelivered { attempt, .. } => (
@@ -82,17 +84,27 @@ fn ends<'a>(sight: &Sight<'a>) -> (&'a str, &'a str) {
 
 fn tone(sight: &Sight<'_>) -> Tone {
     match sight {
-        Sight::Done { .. } | Sight::Resumed { .. } | Sight::Unpaused { .. } => Tone::Good,
+        Sight::Done { .. } | Sight::Resumed { .. } | Sight::Unpaused { .. } | Sight::LetGo => {
+            Tone::Good
+        }
         Sight::Published { .. }
         | Sight::RelayLeads(_)
         | Sight::InCharge { .. }
         | Sight::Duplicate { .. } => Tone::Quiet,
         Sight::RelayBlocked { .. }
+        | Sight::HeldBack { .. }
         | Sight::Redelivered { .. }
         | Sight::Held { .. }
         | Sight::Paused { .. } => Tone::Careful,
         Sight::SetAside { .. } | Sight::Buried { .. } | Sight::StreamRegressed { .. } => Tone::Bad,
     }
+}
+
+fn held_back(pid: Option<i32>, waited: Duration) -> String {
+    let whose = pid.map_or("that was prepared".to_owned(), |pid| {
+        format!("of session {pid}")
+    });
+    format!("waits {} s for a transaction {whose}", waited.as_secs())
 }
 
 fn text(sight: &Sight<'_>) -> String {
@@ -104,6 +116,8 @@ fn text(sight: &Sight<'_>) -> String {
         } => published(*rows, *duplicates, *took),
         Sight::SetAside { seq, reason, .. } => format!("row {seq} set aside: {}", cut(reason)),
         Sight::RelayBlocked { reason } => format!("waits: {}", cut(reason)),
+        Sight::HeldBack { pid, waited } => held_back(*pid, *waited),
+        Sight::LetGo => "no transaction holds rows back any more".to_owned(),
         Sight::StreamRegressed { rows, .. } => {
             format!("lost what it had confirmed, or is new: {rows} rows go out again")
         }

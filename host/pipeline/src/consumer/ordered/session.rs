@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt, join_all};
 use futures::stream::{FuturesUnordered, StreamExt};
 use qx_events::Fault;
+use qx_events::breaker::Passage;
 use qx_events::ports::{Delivery, Fence, Source};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,8 @@ use crate::witness::Sight;
 
 /// A full hand is looked through this often for what could make room.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A gate that is shut, or lets one through, is looked at this often.
+const GATE_EVERY: Duration = Duration::from_millis(250);
 /// A renewal that failed is tried again so soon.
 const RENEW_AGAIN: Duration = Duration::from_millis(500);
 /// What was handed back has come again by then, after its pause and so many
@@ -159,7 +162,8 @@ impl<'a> Session<'a> {
         let full = (self.is_full() && self.ending.is_none()).then(|| Instant::now() + LOOK_EVERY);
         let renewal = self.renewing.is_none().then_some(self.renew_at);
         let due = self.lanes.next_due().filter(|_| self.may_begin());
-        let times = [full, renewal, due].into_iter().flatten();
+        let gate = (self.may_run() != usize::MAX).then(|| Instant::now() + GATE_EVERY);
+        let times = [full, renewal, due, gate].into_iter().flatten();
         times.fold(self.beat_at, Instant::min)
     }
 
@@ -193,7 +197,10 @@ impl<'a> Session<'a> {
             return;
         }
         self.lanes.wake(now);
-        while let Ok(permit) = Arc::clone(&self.consumer.room.calls).try_acquire_owned() {
+        let most = self.may_run();
+        while self.running.len() < most
+            && let Ok(permit) = Arc::clone(&self.consumer.room.calls).try_acquire_owned()
+        {
             let Some((position, held)) = self.lanes.start(now) else {
                 break;
             };
@@ -206,7 +213,21 @@ impl<'a> Session<'a> {
             let ended = async move { (position, task.await.unwrap_or(Ended::Silent)) };
             self.running.push(ended.boxed());
         }
-        self.fetch(now);
+        if most > 0 {
+            self.fetch(now);
+        }
+    }
+
+    /// How many may run at once: none of a component that is paused, one while its
+    /// breaker tries. What is in hand stays in hand meanwhile.
+    fn may_run(&self) -> usize {
+        let dispatcher = &self.consumer.dispatcher;
+        let name = self.consumer.name();
+        match dispatcher.gates().passage(name, dispatcher.mediator()) {
+            Passage::All => usize::MAX,
+            Passage::Probe => 1,
+            Passage::None { .. } => 0,
+        }
     }
 
     /// Lets the pump turn when there is room; makes room when there is none.

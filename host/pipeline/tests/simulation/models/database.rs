@@ -27,6 +27,13 @@ pub(crate) struct StoredRow {
     pub(crate) due: Option<Instant>,
 }
 
+impl StoredRow {
+    /// Whether the relay may take it.
+    pub(crate) fn waits(&self) -> bool {
+        self.published.is_none() && self.aside.is_none() && self.due.is_none()
+    }
+}
+
 /// The lease as the table has it.
 pub(crate) struct Term {
     pub(crate) holder: String,
@@ -70,6 +77,9 @@ pub(crate) type StateKey = (ComponentName, Option<Uuid>, String);
 pub(crate) struct Tables {
     pub(crate) rows: BTreeMap<i64, StoredRow>,
     pub(crate) last_seq: i64,
+    /// Transactions of producers that are not over, and their rows.
+    pub(crate) open: BTreeMap<i64, Vec<StoredRow>>,
+    last_number: i64,
     pub(crate) term: Option<Term>,
     pub(crate) last_token: i64,
     /// The leases but for the relay's, by name.
@@ -112,6 +122,28 @@ impl Tables {
         if let Some(row) = self.rows.get_mut(&seq) {
             row.due = Some(due);
         }
+    }
+
+    /// A transaction that records nothing yet.
+    pub(crate) fn begin(&mut self) -> i64 {
+        self.last_number += 1;
+        self.open.insert(self.last_number, Vec::new());
+        self.last_number
+    }
+
+    /// Records an event in it: nobody sees the row before it is committed.
+    pub(crate) fn insert_in(&mut self, transaction: i64, envelope: &Envelope) {
+        let seq = self.insert(envelope);
+        let row = self.rows.remove(&seq);
+        let rows = self.open.get_mut(&transaction);
+        rows.unwrap().extend(row);
+    }
+
+    /// Its rows are there.
+    pub(crate) fn commit(&mut self, transaction: i64) {
+        let rows = self.open.remove(&transaction).unwrap();
+        let rows = rows.into_iter().map(|row| (row.row.seq, row));
+        self.rows.extend(rows);
     }
 
     /// Puts rows whose time has come behind the others.

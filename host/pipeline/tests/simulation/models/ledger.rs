@@ -41,6 +41,9 @@ impl Ledger for Database {
         for note in notes {
             let mark = (note.component.clone(), note.event_id);
             let mut tables = self.tables();
+            if note.fence.as_ref().is_some_and(|fence| !tables.has(fence)) {
+                continue;
+            }
             let own = tables.attempts.entry(mark).or_default();
             *own = Tried {
                 attempts: own.attempts.max(note.attempts),

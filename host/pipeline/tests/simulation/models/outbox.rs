@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use qx_events::ports::{Due, Lease, Outbox, OutboxStatus, PublishedRow, StreamState};
+use qx_events::ports::{
+    Due, Lease, OpenWriter, Outbox, OutboxStatus, PublishedRow, StreamState, Writer, Writers,
+};
 use qx_events::{Fault, Row};
 use tokio::time::Instant;
 
@@ -61,15 +63,13 @@ impl Outbox for Database {
         self.door.leave("release the lease").await
     }
 
-    async fn pending(&self, limit: u32) -> Result<Vec<Row>, Fault> {
+    async fn pending_to(&self, last: i64, limit: u32) -> Result<Vec<Row>, Fault> {
         self.door.enter("read rows").await?;
         let rows = {
             let tables = self.tables();
-            let waits = tables
-                .rows
-                .values()
-                .filter(|row| row.published.is_none() && row.aside.is_none() && row.due.is_none());
+            let waits = tables.rows.range(..=last).map(|(_, row)| row);
             waits
+                .filter(|row| row.waits())
                 .take(limit as usize)
                 .map(|row| row.row.clone())
                 .collect()
@@ -77,6 +77,29 @@ impl Outbox for Database {
         self.history.push(Effect::Polled);
         self.door.leave("read rows").await?;
         Ok(rows)
+    }
+
+    /// The two parts are not of one moment, as in the database.
+    async fn writers(&self) -> Result<Writers, Fault> {
+        self.door.enter("look for the newest row").await?;
+        let newest = {
+            let tables = self.tables();
+            let mut waits = tables.rows.iter().rev().filter(|(_, row)| row.waits());
+            waits.next().map(|(seq, _)| *seq)
+        };
+        self.door.enter("look for writers").await?;
+        let writer = |number: &i64| Writer {
+            name: number.to_string(),
+            number: Some(*number),
+            pid: i32::try_from(*number).ok(),
+        };
+        let open = self.tables().open.keys().map(writer).collect();
+        self.door.leave("look for writers").await?;
+        Ok(Writers { newest, open })
+    }
+
+    async fn oldest_writer(&self) -> Result<Option<OpenWriter>, Fault> {
+        Ok(None)
     }
 
     async fn mark_published(&self, lease: Lease, rows: &[PublishedRow]) -> Result<bool, Fault> {

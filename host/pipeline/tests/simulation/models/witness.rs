@@ -17,6 +17,8 @@ impl Witness for Scribe {
             }
             Sight::SetAside { seq, .. } => format!("set aside {seq}"),
             Sight::RelayBlocked { reason } => format!("relay blocked: {reason}"),
+            Sight::HeldBack { pid, waited } => format!("held back by {pid:?} for {waited:?}"),
+            Sight::LetGo => "held back no more".to_owned(),
             Sight::StreamRegressed { stream, rows } => {
                 format!(
                     "stream fell back to {}, {rows} rows wait again",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qx_events::ports::{Note, Settled, Settlement};
+use qx_events::ports::{Fence, Note, Settled, Settlement};
 use qx_events::{Known, Record};
 use uuid::Uuid;
 
@@ -15,6 +15,7 @@ fn note(of: &Settlement, attempts: u32, begun: u32, wait: Duration) -> Note {
         attempts,
         begun,
         wait,
+        fence: None,
     }
 }
 
@@ -37,6 +38,24 @@ fn counts(attempts: u32, begun: u32) -> Record {
         begun,
         ..Record::default()
     }
+}
+
+/// What it noted before counts.
+pub(super) async fn a_note_of_who_was_fenced_off_is_dropped(world: &World) {
+    let take = async |holder, term| world.leases.take("order:a", holder, term).await;
+    let (one, other) = (settlement("a"), settlement("a"));
+    let under = |of, attempts, fence: &Option<Fence>| Note {
+        fence: fence.clone(),
+        ..note(of, attempts, 0, Duration::ZERO)
+    };
+    let former = take("one", Duration::ZERO).await.unwrap();
+    let notes = [under(&one, 1, &former)];
+    world.ledger.note(&notes).await.unwrap();
+    let current = take("two", Duration::from_mins(1)).await.unwrap();
+    let notes = [under(&one, 2, &former), under(&other, 1, &current)];
+    world.ledger.note(&notes).await.unwrap();
+    assert_eq!(record(world, &one).await, counts(1, 0));
+    assert_eq!(record(world, &other).await, counts(1, 0));
 }
 
 pub(super) async fn what_was_noted_is_known_of_this_component_and_event(world: &World) {
