@@ -3,9 +3,9 @@
 
 export ONLY QUICK HUGE RUNS SEED
 CARGO ?= cargo
-EXAMPLES := stars milestones triage ci-watch audit-trail follow-up no-sdk
+EXAMPLES := stars milestones triage ci-watch audit-trail follow-up no-sdk reviews
 # The same in other languages: their compilers come from PyPI and npm.
-LANGUAGES := wiki deploys protection
+LANGUAGES := wiki deploys protection reviews-py
 COMPONENTS := target/components
 
 GUESTS := tests/guests/tally

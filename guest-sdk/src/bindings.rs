@@ -8,4 +8,5 @@ wit_bindgen::generate!({
     world: "imports",
     runtime_path: "::wit_bindgen::rt",
     generate_all,
+    generate_unused_types: true,
 });

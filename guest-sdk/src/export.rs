@@ -12,9 +12,15 @@ pub fn serve<T: Payload>(
     event: types::Event,
     handler: fn(Event<T>) -> Result<(), Failure>,
 ) -> Result<(), types::Failure> {
+    answer(|| payload::call(raw(event), handler))
+}
+
+/// Runs what an export does: what a panic says is logged, and the handler's failure
+/// becomes that of the contract.
+pub fn answer(handler: impl FnOnce() -> Result<(), Failure>) -> Result<(), types::Failure> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| panic::set_hook(Box::new(report)));
-    payload::call(raw(event), handler).map_err(contract)
+    handler().map_err(contract)
 }
 
 /// A trap says nothing; the line that the hook leaves says where and why.

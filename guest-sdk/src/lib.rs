@@ -94,6 +94,29 @@ pub mod prelude {
 }
 
 /// For the code that `#[handler]` writes; nothing here is stable.
+/// What a handler with a payload of a type of its own needs of the contract. Its export
+/// is `wit-bindgen`'s, from the author's own WIT; see `docs/typed-handlers.md`.
+///
+/// ```ignore
+/// wit_bindgen::generate!({
+///     path: ["path/to/qx-guest/wit", "wit"],
+///     world: "acme:orders/orders",
+///     with: { "qx:events/types@1.0.0": qx_guest::contract::types },
+///     generate_all,
+/// });
+///
+/// impl Guest for Orders {
+///     fn on_order_placed(order: OrderPlaced, context: Context) -> Result<(), Failure> {
+///         qx_guest::contract::answer(|| super::order_placed(&order.customer))
+///     }
+/// }
+/// ```
+#[cfg(target_arch = "wasm32")]
+pub mod contract {
+    pub use crate::bindings::qx::events::types;
+    pub use crate::export::answer;
+}
+
 #[doc(hidden)]
 pub mod __private {
     use crate::{Event, Failure, Payload};

@@ -135,7 +135,8 @@ impl App {
             Arc::clone(&mediator),
             fleet,
             clock,
-        );
+        )
+        .beside(store.outbox());
         Ok(Self {
             outbox: store.outbox(),
             roles: around.roles,

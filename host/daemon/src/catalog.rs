@@ -8,6 +8,7 @@
 //! What is verified is what is compiled: a component is read once, judged by its
 //! signature, and the same bytes go to the sandbox.
 
+mod fit;
 mod folder;
 mod read;
 mod slot;
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use qx_events::ports::Clock;
+use qx_events::ports::{Clock, Outbox};
 use qx_events::{Component, ComponentName};
 use qx_pipeline::Mediator;
 use qx_sandbox::{LoadStep, Manifest, ManifestRoute, Sandbox};
@@ -52,6 +53,7 @@ pub struct Catalog {
     mediator: Arc<Mediator>,
     fleet: Option<Arc<Fleet>>,
     clock: Arc<dyn Clock>,
+    outbox: Option<Arc<dyn Outbox>>,
     slots: Mutex<BTreeMap<String, Slot>>,
     /// Components whose missing signature the log has named. One of each is enough.
     told: Mutex<BTreeSet<ComponentName>>,
@@ -74,10 +76,18 @@ impl Catalog {
             mediator,
             fleet,
             clock,
+            outbox: None,
             slots: Mutex::default(),
             told: Mutex::default(),
             looked: AtomicBool::new(false),
         }
+    }
+
+    /// The same, and what it loads is held against the newest events of this outbox.
+    #[must_use]
+    pub fn beside(mut self, outbox: Arc<dyn Outbox>) -> Self {
+        self.outbox = Some(outbox);
+        self
     }
 
     /// Follows the folder until `stop`.
@@ -153,6 +163,9 @@ impl Catalog {
                     signed_by = served.standing.by().map(tracing::field::display),
                     "component is in service"
                 );
+                if let Some(warning) = &served.warning {
+                    tracing::warn!(component = %component.name, warning, "events do not fit the component");
+                }
                 // From here on nothing new begins on the old build.
                 self.mediator.install(component);
                 if let Some(fleet) = &self.fleet {
@@ -203,9 +216,15 @@ impl Catalog {
             loaded.bindings,
         )
         .map_err(|clash| NotLoaded::at(LoadStep::Check, clash.to_string()))?;
+        let component = Arc::new(component);
+        let warning = match &self.outbox {
+            Some(outbox) => fit::misfits(&component, outbox.as_ref()).await,
+            None => None,
+        };
         Ok(Served {
-            component: Arc::new(component),
+            component,
             standing,
+            warning,
         })
     }
 

@@ -14,6 +14,7 @@ mod new;
 mod outbox;
 mod password;
 mod run;
+mod schema;
 pub(crate) mod screen;
 mod sign;
 mod test;
@@ -66,6 +67,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
             Command::Keygen(args) => keygen::keygen(&args),
             Command::Sign(args) => sign::sign(&args),
             Command::Verify(args) => verify::verify(config, &args),
+            Command::Schema(args) => schema::schema(config, &args).await,
             Command::Test(args) => test::test(config, &args).await,
             Command::Trigger(args) => trigger::trigger(config, args).await,
             Command::Handlers(HandlersCommand::List(output)) => {

@@ -35,6 +35,8 @@ pub(crate) enum Shape {
     Named,
     /// The interface `handler`, with a function of that signature.
     Interface,
+    /// A function that would be one, with a payload that cannot be read; why.
+    Unfit(String),
     /// Something else, in the notation of WIT.
     Other(String),
 }
@@ -91,7 +93,7 @@ impl Table<'_> {
     fn handlers(&self) -> impl Iterator<Item = &Candidate> {
         self.candidates.iter().filter(|c| match c.shape {
             Shape::Named | Shape::Interface => true,
-            Shape::Other(_) => false,
+            Shape::Unfit(_) | Shape::Other(_) => false,
         })
     }
 
@@ -150,6 +152,7 @@ impl Table<'_> {
     fn index_of(&self, candidate: &Candidate) -> Result<ExportIndex, LoadError> {
         match &candidate.shape {
             Shape::Other(found) => Err(wrong_signature(candidate, found)),
+            Shape::Unfit(why) => Err(unfit(candidate, why)),
             Shape::Named | Shape::Interface => {
                 let before = self.handlers().take_while(|c| c.name != candidate.name);
                 Ok(ExportIndex(before.count()))
@@ -165,7 +168,8 @@ impl Table<'_> {
             let event = candidate.name.strip_prefix(CONVENTION_PREFIX);
             match (&candidate.shape, event) {
                 (Shape::Other(found), Some(_)) => return Err(wrong_signature(candidate, found)),
-                (Shape::Other(_), None) => {}
+                (Shape::Unfit(why), Some(_)) => return Err(unfit(candidate, why)),
+                (Shape::Other(_) | Shape::Unfit(_), None) => {}
                 (Shape::Interface, _) => {
                     return Err(LoadError::NeedsRoutes {
                         component: self.component.to_string(),
@@ -223,10 +227,22 @@ pub(crate) fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
 }
 
 fn wrong_signature(candidate: &Candidate, found: &str) -> LoadError {
+    let expected = if candidate.name == contract::HANDLER {
+        signature::INTERFACE
+    } else {
+        signature::HANDLERS
+    };
     LoadError::Signature {
         export: candidate.name.clone(),
-        expected: signature::HANDLER,
+        expected,
         found: found.to_owned(),
+    }
+}
+
+fn unfit(candidate: &Candidate, why: &str) -> LoadError {
+    LoadError::Payload {
+        export: candidate.name.clone(),
+        why: why.to_owned(),
     }
 }
 

@@ -8,6 +8,7 @@
 pub(crate) mod context;
 mod cpu;
 pub(crate) mod emit;
+pub(crate) mod event;
 mod json;
 mod log;
 pub(crate) mod memory;
@@ -26,18 +27,18 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use qx_events::ports::{Handler, Invocation, LogLevel};
-use qx_events::{Breach, Envelope, ExportIndex, Outcome, TraceContext};
+use qx_events::{Breach, ExportIndex, Outcome};
 use tokio::sync::Semaphore;
-use uuid::Uuid;
-use wasmtime::component::{ComponentExportIndex, InstancePre};
+use wasmtime::component::InstancePre;
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::call::context::{Context, Shared, Stop};
 use crate::call::cpu::CpuMeter;
+use crate::call::event::{Entry, Export, Given};
 use crate::call::log::GuestLog;
 use crate::call::outcome::{Ended, outcome};
 use crate::call::wasi::HANDLES_MAX;
-use crate::contract::{self, Event, Failure};
+use crate::contract::{self, Failure};
 use crate::engine::Metering;
 use crate::log_sink::{CallId, Cost, Counted, LogSink};
 
@@ -54,7 +55,7 @@ pub(crate) const HOST_CALL_VALUES: usize = 4;
 /// A component that is loaded and linked.
 pub(crate) struct ComponentHandler {
     pub(crate) pre: InstancePre<Context>,
-    pub(crate) exports: Vec<ComponentExportIndex>,
+    pub(crate) exports: Vec<Export>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) log_sink: Option<Arc<dyn LogSink>>,
     pub(crate) metering: Metering,
@@ -64,9 +65,29 @@ pub(crate) struct ComponentHandler {
 
 #[async_trait]
 impl Handler for ComponentHandler {
+    fn is_typed(&self, export: ExportIndex) -> bool {
+        let export = self.exports.get(export.0);
+        export.is_some_and(|export| export.takes.payload().is_some())
+    }
+
+    fn fits(&self, export: ExportIndex, payload: &str) -> Result<(), String> {
+        let export = self.exports.get(export.0);
+        match export.and_then(|export| export.takes.payload()) {
+            Some(payload_type) => payload_type
+                .check(payload)
+                .map_err(|mismatch| mismatch.to_string()),
+            None => Ok(()),
+        }
+    }
+
     async fn call(&self, export: ExportIndex, invocation: Invocation) -> Outcome {
         let Some(export) = self.exports.get(export.0) else {
             return Ended::no_such_export();
+        };
+        // A payload that does not fit takes no instance.
+        let entry = match export.entry(&invocation.envelope) {
+            Ok(entry) => entry,
+            Err(mismatch) => return outcome::misfit(&export.name, &mismatch),
         };
         // Waiting for a slot is no time of the guest's. The semaphore is never closed.
         let _slot = self.instances.acquire().await;
@@ -79,7 +100,7 @@ impl Handler for ComponentHandler {
         let begun = Instant::now();
         let log = Arc::new(GuestLog::new(call.clone(), self.log_sink.clone(), limits));
         let cpu = Arc::new(CpuMeter::default());
-        let run = self.run(export, invocation, (Arc::clone(&log), Arc::clone(&cpu)));
+        let run = self.run(entry, invocation, (Arc::clone(&log), Arc::clone(&cpu)));
         let run = unpanicked(cpu.measured(run));
         let ended = match tokio::time::timeout(limits.timeout, run).await {
             Ok(Ok(ended)) => ended,
@@ -108,18 +129,15 @@ impl Handler for ComponentHandler {
 impl ComponentHandler {
     async fn run(
         &self,
-        export: &ComponentExportIndex,
+        entry: Entry,
         invocation: Invocation,
         (log, cpu): (Arc<GuestLog>, Arc<CpuMeter>),
     ) -> Ended {
         let envelope = Arc::clone(&invocation.envelope);
         let (attempt, trace) = (invocation.attempt, invocation.trace.clone());
         let mut store = self.store(invocation, log, cpu);
-        let ids = Ids::of(&envelope);
-        let mut event = ids.event(&envelope, attempt);
-        event.traceparent = trace.as_ref().map(TraceContext::traceparent);
-        event.tracestate = trace.as_ref().and_then(TraceContext::tracestate);
-        let answer = self.enter(&mut store, export, event).await;
+        let given = Given::new(&envelope, trace.as_ref(), attempt);
+        let answer = self.enter(&mut store, entry, given).await;
         let counted = Counted {
             memory_bytes: store.data().memory.bytes(),
             fuel: store.get_fuel().ok().map(|left| FUEL - left),
@@ -169,66 +187,12 @@ impl ComponentHandler {
     async fn enter(
         &self,
         store: &mut Store<Context>,
-        export: &ComponentExportIndex,
-        event: Event<'_>,
+        entry: Entry,
+        given: Given<'_>,
     ) -> wasmtime::Result<Result<(), Failure>> {
         let instance = self.pre.instantiate_async(&mut *store).await?;
-        let handle =
-            instance.get_typed_func::<(Event<'_>,), (Result<(), Failure>,)>(&mut *store, export)?;
-        let (answer,) = handle.call_async(&mut *store, (event,)).await?;
-        Ok(answer)
+        given.enter(entry, &instance, store).await
     }
-}
-
-/// The text of an event's ids, on the stack.
-struct Ids {
-    event: [u8; UUID_BYTES],
-    correlation: Option<[u8; UUID_BYTES]>,
-    causation: Option<[u8; UUID_BYTES]>,
-    tenant: Option<[u8; UUID_BYTES]>,
-}
-
-/// Length of a UUID's text.
-const UUID_BYTES: usize = uuid::fmt::Hyphenated::LENGTH;
-
-impl Ids {
-    fn of(envelope: &Envelope) -> Self {
-        Self {
-            event: text(envelope.event_id),
-            correlation: envelope.correlation_id.map(text),
-            causation: envelope.causation_id.map(text),
-            tenant: envelope.tenant_id.map(text),
-        }
-    }
-
-    /// The event without a trace, lent.
-    fn event<'a>(&'a self, envelope: &'a Envelope, attempt: u32) -> Event<'a> {
-        Event {
-            id: as_str(&self.event),
-            name: envelope.event_name.as_str(),
-            version: envelope.event_version,
-            occurred_at: &envelope.occurred_at,
-            correlation_id: self.correlation.as_ref().map(as_str),
-            causation_id: self.causation.as_ref().map(as_str),
-            tenant_id: self.tenant.as_ref().map(as_str),
-            actor_id: envelope.actor_id.as_deref(),
-            payload: envelope.payload.get(),
-            traceparent: None,
-            tracestate: None,
-            attempt,
-        }
-    }
-}
-
-fn text(id: Uuid) -> [u8; UUID_BYTES] {
-    let mut text = [0; UUID_BYTES];
-    id.hyphenated().encode_lower(&mut text);
-    text
-}
-
-/// Hexadecimal digits and hyphens: always text.
-fn as_str(text: &[u8; UUID_BYTES]) -> &str {
-    str::from_utf8(text).unwrap_or_default()
 }
 
 /// Waits for the future, and turns a panic in it into a text. The future is

@@ -123,7 +123,7 @@ pub enum LoadError {
     Link(#[source] wasmtime::Error),
     /// An export that is meant as a handler is none.
     #[error(
-        "the export `{export}` has the wrong signature: expected `{expected}` (types of qx:events/types@1.0.0), found `{found}`"
+        "the export `{export}` has the wrong signature: expected {expected} (types of qx:events/types@1.0.0), found `{found}`"
     )]
     Signature {
         /// Its name.
@@ -132,6 +132,16 @@ pub enum LoadError {
         expected: &'static str,
         /// What it is.
         found: String,
+    },
+    /// Its payload has a type that no JSON is of.
+    #[error(
+        "the export `{export}` cannot be given its payload: its type {why}; what has which form is in docs/typed-handlers.md"
+    )]
+    Payload {
+        /// Its name.
+        export: String,
+        /// Where in the type, and what.
+        why: String,
     },
     /// Nothing in it takes events.
     #[error(
@@ -319,6 +329,7 @@ impl LoadError {
             | Self::UnknownImport { .. }
             | Self::NotGranted { .. }
             | Self::Link(_)
+            | Self::Payload { .. }
             | Self::Signature { .. }
             | Self::NoHandler { .. }
             | Self::Routes { .. }

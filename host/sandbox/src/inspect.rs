@@ -1,16 +1,20 @@
 //! What a component's types say: whether it belongs here, what it needs, and which
 //! of its exports the host can call.
 
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, ComponentExportIndex};
+use std::collections::HashMap;
+
+use wasmtime::component::Component;
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
 
 use crate::bind::{Candidate, Shape, listed};
+use crate::call::event::{Export, Takes};
 use crate::contract;
 use crate::error::LoadError;
 use crate::imports;
 use crate::manifest::Manifest;
-use crate::signature;
+use crate::signature::{self, Signature};
 use crate::surface::{Kind, Surface};
+use crate::typed::PayloadType;
 
 /// The unit in which WebAssembly counts memory.
 const PAGE_BYTES: u64 = 64 << 10;
@@ -54,54 +58,79 @@ pub(crate) fn check_memory(component: &Component, manifest: &Manifest) -> Result
     })
 }
 
-/// The exports that may be handlers, and the names of the others.
+/// What a component exports, with an eye to handlers.
+#[derive(Default)]
+pub(crate) struct Exports {
+    /// Those that may be handlers.
+    pub(crate) candidates: Vec<Candidate>,
+    /// What those take that can be called.
+    pub(crate) typed: HashMap<String, Takes>,
+    /// The names of the others.
+    pub(crate) others: Vec<String>,
+}
+
+/// Looks at every export.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "a foreign list of everything that can be exported, of which two matter"
 )]
-pub(crate) fn candidates(component: &Component) -> (Vec<Candidate>, Vec<String>) {
-    let (mut candidates, mut others) = (Vec::new(), Vec::new());
+pub(crate) fn exports(component: &Component) -> Exports {
+    let mut found = Exports::default();
     let engine = component.engine();
     for (name, export) in component.component_type().exports(engine) {
         let shape = match export.ty {
-            ComponentItem::ComponentFunc(function) if signature::is_handler(&function) => {
-                Some(Shape::Named)
-            }
-            ComponentItem::ComponentFunc(function) => {
-                Some(Shape::Other(signature::describe(&function)))
-            }
+            ComponentItem::ComponentFunc(function) => found.function(name, &function),
             ComponentItem::ComponentInstance(instance) if name == contract::HANDLER => {
                 let handle = instance.get_export(engine, contract::HANDLE);
-                Some(match handle.map(|handle| handle.ty) {
-                    Some(ComponentItem::ComponentFunc(function))
-                        if signature::is_handler(&function) =>
-                    {
-                        Shape::Interface
-                    }
-                    Some(ComponentItem::ComponentFunc(function)) => {
-                        Shape::Other(signature::describe(&function))
-                    }
+                match handle.map(|handle| handle.ty) {
+                    Some(ComponentItem::ComponentFunc(function)) => interface(&function),
                     _ => Shape::Other("an interface without the function `handle`".to_owned()),
-                })
+                }
             }
-            _ => None,
+            _ => {
+                found.others.push(name.to_owned());
+                continue;
+            }
         };
-        match shape {
-            Some(shape) => candidates.push(Candidate {
-                name: name.to_owned(),
-                shape,
-            }),
-            None => others.push(name.to_owned()),
-        }
+        found.candidates.push(Candidate {
+            name: name.to_owned(),
+            shape,
+        });
     }
-    (candidates, others)
+    found
 }
 
-/// Where the handlers are, so that a call need not look them up by name.
-pub(crate) fn indices(
+impl Exports {
+    fn function(&mut self, name: &str, function: &ComponentFunc) -> Shape {
+        let takes = match signature::takes(function) {
+            Signature::Event => Takes::Event,
+            Signature::Payload(plan) => Takes::Payload(PayloadType::new(plan)),
+            Signature::PayloadAndContext(plan) => Takes::PayloadAndContext(PayloadType::new(plan)),
+            Signature::Unfit(unfit) => return Shape::Unfit(unfit.to_string()),
+            Signature::Other => return Shape::Other(signature::describe(function)),
+        };
+        self.typed.insert(name.to_owned(), takes);
+        Shape::Named
+    }
+}
+
+/// The interface takes the generic event: its patterns have no one type.
+fn interface(function: &ComponentFunc) -> Shape {
+    match signature::takes(function) {
+        Signature::Event => Shape::Interface,
+        Signature::Payload(_)
+        | Signature::PayloadAndContext(_)
+        | Signature::Unfit(_)
+        | Signature::Other => Shape::Other(signature::describe(function)),
+    }
+}
+
+/// The handlers, found once, so that a call need not look them up by name.
+pub(crate) fn handlers(
     component: &Component,
-    exports: &[String],
-) -> Result<Vec<ComponentExportIndex>, LoadError> {
+    names: &[String],
+    typed: &mut HashMap<String, Takes>,
+) -> Result<Vec<Export>, LoadError> {
     let index = |name: &String| {
         let export = component.get_export_index(None, name.as_str())?;
         if name == contract::HANDLER {
@@ -112,8 +141,12 @@ pub(crate) fn indices(
     let missing = |name: &String| {
         LoadError::Invalid(wasmtime::format_err!("the export `{name}` is not there"))
     };
-    exports
-        .iter()
-        .map(|name| index(name).ok_or_else(|| missing(name)))
-        .collect()
+    let handler = |name: &String| {
+        Ok(Export {
+            name: name.clone(),
+            index: index(name).ok_or_else(|| missing(name))?,
+            takes: typed.remove(name).unwrap_or(Takes::Event),
+        })
+    };
+    names.iter().map(handler).collect()
 }

@@ -25,6 +25,7 @@ mod surface;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod typed;
 
 pub use compile::{ChildCompiler, Compilation, compile_as_child};
 pub use engine::Metering;
@@ -33,3 +34,4 @@ pub use limits::{FIXED, FixedLimit};
 pub use log_sink::{CallId, Cost, Counted, LogSink};
 pub use manifest::{Manifest, ManifestRoute};
 pub use sandbox::{Loaded, Sandbox, SandboxConfig};
+pub use typed::{Mismatch, PayloadType, spellings};

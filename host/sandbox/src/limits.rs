@@ -12,6 +12,7 @@ use crate::call::state::KEY_BYTES_MAX;
 use crate::call::wasi::{HANDLES_MAX, RANDOM_BYTES_MAX, RANDOM_BYTES_TOTAL_MAX};
 use crate::engine;
 use crate::surface::{NAMES_MAX, NESTING_MAX, ROUTES_BYTES_MAX};
+use crate::typed::{DEPTH_MAX, NODES_MAX, VALUES_MAX};
 
 /// A limit that nobody can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +52,7 @@ const fn fixed(
 }
 
 /// Every limit that nobody can set.
-pub const FIXED: [FixedLimit; 18] = [
+pub const FIXED: [FixedLimit; 21] = [
     fixed(
         "stack",
         "stack of the guest",
@@ -128,6 +129,27 @@ pub const FIXED: [FixedLimit; 18] = [
         DUE_DAYS_MAX,
         "days",
         "`emit` tells the handler",
+    ),
+    fixed(
+        "",
+        "values of a payload that the type of a handler takes",
+        VALUES_MAX,
+        "values",
+        "the event is rejected",
+    ),
+    fixed(
+        "",
+        "parts of the type of a payload, written out",
+        NODES_MAX,
+        "parts",
+        NOT_LOADED,
+    ),
+    fixed(
+        "",
+        "nesting of the type of a payload",
+        DEPTH_MAX,
+        "levels",
+        NOT_LOADED,
     ),
     fixed(
         "",

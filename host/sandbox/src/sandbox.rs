@@ -24,11 +24,12 @@ use crate::contract;
 use crate::engine::Metering;
 use crate::error::{LoadError, SandboxError};
 use crate::imports;
-use crate::inspect::{candidates, check_memory, check_world, indices};
+use crate::inspect::{check_memory, check_world, exports, handlers};
 use crate::log_sink::LogSink;
 use crate::manifest::Manifest;
 use crate::routes_section::{self, Route};
 use crate::surface::Surface;
+use crate::typed::PayloadType;
 
 /// Largest component by default. Python's have 18 MB.
 const COMPONENT_BYTES_MAX: usize = 64 << 20;
@@ -102,6 +103,8 @@ pub struct Loaded {
     pub bindings: Vec<Binding>,
     /// Its handler exports, in the order that a binding counts.
     pub exports: Vec<String>,
+    /// The types of their payloads; `None` for one that takes the generic event.
+    pub payloads: Vec<Option<PayloadType>>,
     /// Its imports, by name.
     pub imports: Vec<String>,
     /// Calls it.
@@ -114,6 +117,7 @@ impl std::fmt::Debug for Loaded {
             digest,
             bindings,
             exports,
+            payloads,
             imports,
             handler: _,
         } = self;
@@ -121,6 +125,7 @@ impl std::fmt::Debug for Loaded {
             .field("digest", digest)
             .field("bindings", bindings)
             .field("exports", exports)
+            .field("payloads", payloads)
             .field("imports", imports)
             .finish_non_exhaustive()
     }
@@ -277,11 +282,17 @@ impl Inner {
             .linker
             .instantiate_pre(&component)
             .map_err(LoadError::Link)?;
-        let (candidates, others) = candidates(&component);
-        let Bound { exports, bindings } = bind(&manifest.name, &candidates, &others, &routes)?;
+        let mut found = exports(&component);
+        let Bound { exports, bindings } =
+            bind(&manifest.name, &found.candidates, &found.others, &routes)?;
+        let handlers = handlers(&component, &exports, &mut found.typed)?;
+        let payloads = handlers
+            .iter()
+            .map(|h| h.takes.payload().cloned())
+            .collect();
         let callable = Arc::new(ComponentHandler {
             pre,
-            exports: indices(&component, &exports)?,
+            exports: handlers,
             shared: Arc::new(Shared {
                 name: manifest.name.clone(),
                 settings: manifest.settings.clone(),
@@ -306,6 +317,7 @@ impl Inner {
             digest,
             bindings,
             exports,
+            payloads,
             imports,
             handler,
         };

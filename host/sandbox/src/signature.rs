@@ -6,14 +6,29 @@
 
 use wasmtime::component::types::{ComponentFunc, Type};
 
-/// The one signature that a handler has.
-pub(crate) const HANDLER: &str = "func(event: event) -> result<_, failure>";
+use crate::typed::{Plan, Unfit};
+
+/// The signature of the interface's function, which takes whatever event.
+pub(crate) const INTERFACE: &str = "`func(event: event) -> result<_, failure>`";
+
+/// The signatures that a handler can have.
+pub(crate) const HANDLERS: &str = "`func(event: event) -> result<_, failure>`, or with a payload of \
+its own type `func(payload: …) -> result<_, failure>` or \
+`func(payload: …, context: context) -> result<_, failure>`";
 
 /// `event` of `qx:events/types@1.0.0`, as it is written out.
 const EVENT: &str = "record { id: string, name: string, version: u32, occurred-at: string, \
 correlation-id: option<string>, causation-id: option<string>, tenant-id: option<string>, \
 actor-id: option<string>, payload: string, traceparent: option<string>, \
 tracestate: option<string>, attempt: u32 }";
+
+/// `context` of `qx:events/types@1.0.0`, as it is written out.
+const CONTEXT: &str = "record { id: string, name: string, version: u32, occurred-at: string, \
+correlation-id: option<string>, causation-id: option<string>, tenant-id: option<string>, \
+actor-id: option<string>, traceparent: option<string>, tracestate: option<string>, attempt: u32 }";
+
+/// Fields by which a record is meant to be the contract's event, of whatever version.
+const EVENT_LIKE: [&str; 3] = ["occurred-at", "payload", "attempt"];
 
 /// `failure` of `qx:events/types@1.0.0`, as it is written out.
 const FAILURE: &str =
@@ -22,20 +37,51 @@ const FAILURE: &str =
 /// Longest text: types are a graph, and written out they can be endless.
 const TEXT_BYTES_MAX: usize = 2_000;
 
-/// Whether the host can call this function with an event.
-pub(crate) fn is_handler(function: &ComponentFunc) -> bool {
-    let mut params = function.params().map(|(_, ty)| text(&ty));
+/// What a function takes, as far as the host can call it with an event.
+#[derive(Debug)]
+pub(crate) enum Signature {
+    /// The generic event.
+    Event,
+    /// A payload of its own type.
+    Payload(Plan),
+    /// That, and the rest of the event beside it.
+    PayloadAndContext(Plan),
+    /// A payload of a type that has no form in JSON.
+    Unfit(Unfit),
+    /// It is no handler.
+    Other,
+}
+
+/// What a function takes.
+pub(crate) fn takes(function: &ComponentFunc) -> Signature {
     let mut results = function.results().map(|ty| text(&ty));
-    let one = |own: Option<String>, rest: Option<String>, expected: &str| {
-        rest.is_none() && own.is_some_and(|own| own == expected)
+    let answers = match (results.next(), results.next()) {
+        (Some(only), None) => only == format!("result<_, {FAILURE}>"),
+        (None | Some(_), _) => false,
     };
-    !function.async_()
-        && one(params.next(), params.next(), EVENT)
-        && one(
-            results.next(),
-            results.next(),
-            &format!("result<_, {FAILURE}>"),
-        )
+    if function.async_() || !answers {
+        return Signature::Other;
+    }
+    let params: Vec<Type> = function.params().map(|(_, ty)| ty).collect();
+    let (payload, signature): (&Type, fn(Plan) -> Signature) = match params.as_slice() {
+        [event] if text(event) == EVENT => return Signature::Event,
+        [payload] => (payload, Signature::Payload),
+        [payload, context] if text(context) == CONTEXT => (payload, Signature::PayloadAndContext),
+        _ => return Signature::Other,
+    };
+    if is_event_like(payload) {
+        return Signature::Other;
+    }
+    Plan::of(payload).map_or_else(Signature::Unfit, signature)
+}
+
+/// Another version's event, or a mistake in it: as a payload it would fit nothing.
+fn is_event_like(ty: &Type) -> bool {
+    let Type::Record(record) = ty else {
+        return false;
+    };
+    let has = |name: &&str| record.fields().any(|field| field.name == *name);
+    EVENT_LIKE.iter().all(has)
 }
 
 /// The function as its author wrote it, with `event` and `failure` by name.
@@ -52,7 +98,10 @@ pub(crate) fn describe(function: &ComponentFunc) -> String {
         whole.push_str(" -> ");
         whole.push_str(&text(&result));
     }
-    let whole = whole.replace(EVENT, "event").replace(FAILURE, "failure");
+    let whole = whole
+        .replace(EVENT, "event")
+        .replace(CONTEXT, "context")
+        .replace(FAILURE, "failure");
     if whole.len() > TEXT_BYTES_MAX {
         let short: String = whole.chars().take(TEXT_BYTES_MAX / 4).collect();
         return format!("{short}…");

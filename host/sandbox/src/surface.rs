@@ -4,6 +4,9 @@
 //! Reads names only. Types are checked on the compiled component, where they
 //! have been validated; nothing here trusts a length or a text.
 
+mod definitions;
+
+use definitions::Definitions;
 use wasmparser::{ComponentExternalKind, ComponentTypeRef, Parser, Payload, TypeBounds};
 
 use crate::error::LoadError;
@@ -54,10 +57,11 @@ impl Surface {
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, LoadError> {
         check_format(bytes)?;
         let mut surface = Self::default();
+        let mut definitions = Definitions::default();
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(bytes) {
             let payload = payload.map_err(|error| damaged(error, bytes.len()))?;
-            surface.take(&payload, depth, bytes.len())?;
+            surface.take(&payload, depth, (&mut definitions, bytes.len()))?;
             if surface.imports.len() + surface.exports.len() > NAMES_MAX {
                 return Err(LoadError::TooManyNames { max: NAMES_MAX });
             }
@@ -70,15 +74,26 @@ impl Surface {
         clippy::wildcard_enum_match_arm,
         reason = "a foreign list of every section there is, of which three matter"
     )]
-    fn take(&mut self, payload: &Payload<'_>, depth: usize, bytes: usize) -> Result<(), LoadError> {
+    fn take(
+        &mut self,
+        payload: &Payload<'_>,
+        depth: usize,
+        (definitions, bytes): (&mut Definitions, usize),
+    ) -> Result<(), LoadError> {
+        if depth == 0 {
+            definitions
+                .take(payload)
+                .map_err(|error| damaged(error, bytes))?;
+        }
         match payload {
             Payload::ComponentImportSection(imports) if depth == 0 => {
                 for import in imports.clone() {
                     let import = import.map_err(|error| damaged(error, bytes))?;
-                    // A type under a name of its own is a definition, and asks for nothing.
-                    if !matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
-                        self.imports.push(import.name.full_name().into_owned());
+                    let name = import.name.full_name().into_owned();
+                    if !is_asked_for(&name, import.ty, definitions) {
+                        continue;
                     }
+                    self.imports.push(name);
                 }
             }
             Payload::ComponentExportSection(exports) if depth == 0 => {
@@ -110,6 +125,26 @@ impl Surface {
         Ok(())
     }
 }
+
+/// Whether an import wants something of the host. A type under a name of its own is a
+/// definition, and so is an interface of types; that of the contract is looked at for
+/// its version.
+fn is_asked_for(name: &str, ty: ComponentTypeRef, definitions: &mut Definitions) -> bool {
+    match ty {
+        ComponentTypeRef::Type(bounds) => {
+            definitions.imported();
+            !matches!(bounds, TypeBounds::Eq(_))
+        }
+        ComponentTypeRef::Instance(index) => !definitions.has(index) || name.starts_with(RESERVED),
+        ComponentTypeRef::Module(_)
+        | ComponentTypeRef::Func(_)
+        | ComponentTypeRef::Value(_)
+        | ComponentTypeRef::Component(_) => true,
+    }
+}
+
+/// The namespace whose interfaces are this host's.
+const RESERVED: &str = "qx:";
 
 #[expect(
     clippy::wildcard_enum_match_arm,

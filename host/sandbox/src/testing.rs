@@ -27,7 +27,12 @@ pub fn ping(body: &str, fields: &str) -> Vec<u8> {
 
 /// A component of any world, with the fields of its module.
 pub fn component(world: &str, fields: &str) -> Vec<u8> {
-    encode(world, &format!("(module {IMPORTS} {ABI} {fields})"))
+    encode(world, &module("", fields))
+}
+
+/// The text of a module with more imports, and fields.
+pub fn module(imports: &str, fields: &str) -> String {
+    format!("(module {imports} {IMPORTS} {ABI} {fields})")
 }
 
 /// A component of any world around any module. Behind `---` further packages may

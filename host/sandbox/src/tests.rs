@@ -6,5 +6,6 @@ mod calls;
 mod hostile;
 mod limits;
 mod loading;
+mod typed;
 mod wasi;
 mod world;

@@ -55,6 +55,9 @@ pub struct HandlerView {
     pub draining: usize,
     /// Why it is not as it should be.
     pub reason: Option<String>,
+    /// Of a build in service: events that do not fit its types, with an example.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// Since when it is so, ISO 8601.
     pub since: String,
 }

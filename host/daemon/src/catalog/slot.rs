@@ -16,6 +16,8 @@ pub struct Served {
     pub component: Arc<Component>,
     /// Whose signature it carries.
     pub standing: Standing,
+    /// Events that do not fit its types.
+    pub warning: Option<String>,
 }
 
 /// Why a file is not in service.
@@ -128,6 +130,7 @@ impl Slot {
             draining: 0,
             step: fault.map(|fault| fault.step.as_str().to_owned()),
             reason: fault.map(|fault| fault.reason.clone()),
+            warning: self.serving().and_then(|served| served.warning.clone()),
             since: since.to_rfc3339(),
         }
     }

@@ -48,6 +48,8 @@ pub enum Command {
     /// Builds handlers and gives them the events of their scenarios, `cases/*.json`, in
     /// the sandbox, without a server.
     Test(TestArgs),
+    /// Prints the types of the events that a component takes: their contract.
+    Schema(SchemaArgs),
     /// Records events in the outbox.
     Trigger(TriggerArgs),
     /// Components of the running host.
@@ -252,6 +254,28 @@ pub struct TestArgs {
     /// How the report is written.
     #[arg(long, short, value_enum, default_value = "text")]
     pub output: Output,
+}
+
+/// In what form a type is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaFormat {
+    /// As WIT: one interface with every type.
+    Wit,
+    /// As JSON Schema, draft 2020-12: one for each event.
+    JsonSchema,
+}
+
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// The component, its `<name>.toml` beside it.
+    pub component: PathBuf,
+    /// Only this event, or pattern as the component has it. With `json-schema` the schema
+    /// alone is written.
+    #[arg(long, value_name = "NAME")]
+    pub event: Option<String>,
+    /// In what form.
+    #[arg(long, short, value_enum, default_value = "wit")]
+    pub format: SchemaFormat,
 }
 
 #[derive(Debug, Args)]

@@ -74,7 +74,8 @@ pub(super) async fn list(config: Option<&Path>, output: Output) -> Result<Exit, 
                     .collect();
                 let reason = match (&handler.step, &handler.reason) {
                     (Some(step), Some(reason)) => format!("{step}: {reason}"),
-                    (_, reason) => reason.clone().unwrap_or_default(),
+                    (_, Some(reason)) => reason.clone(),
+                    (_, None) => handler.warning.clone().unwrap_or_default(),
                 };
                 let events = handler.events.join(" ");
                 let rights = handler.rights.as_ref().map(RightsView::line);

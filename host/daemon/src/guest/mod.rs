@@ -9,5 +9,6 @@ mod contract;
 mod encode;
 pub mod project;
 pub mod scaffold;
+pub mod schema;
 pub mod toolchain;
 pub mod tools;

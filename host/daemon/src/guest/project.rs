@@ -62,6 +62,17 @@ pub struct Module {
     pub name: ComponentName,
     /// The module's file, relative to the project.
     pub entry: PathBuf,
+    /// A world of its own in the place of the SDK's.
+    pub world: Option<OwnWorld>,
+}
+
+/// A world that the project brings: for handlers with types of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnWorld {
+    /// Its name, with its package: `acme:orders/orders`.
+    pub name: String,
+    /// The folder with its WIT, relative to the project. The contract is at hand.
+    pub wit: PathBuf,
 }
 
 /// A component that is several sources.
@@ -128,7 +139,7 @@ pub fn below(dir: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// What a build reads, for whoever watches it change.
 pub fn sources(dir: &Path) -> Vec<PathBuf> {
-    ["src", "Cargo.toml", "package.json", FILE_NAME]
+    ["src", "wit", "Cargo.toml", "package.json", FILE_NAME]
         .into_iter()
         .map(|name| dir.join(name))
         .collect()
@@ -160,12 +171,16 @@ fn parse(text: &str) -> Result<Project, ProjectError> {
         .find(|own| own.as_str() == language)
     {
         Some(Language::TypeScript) => {
+            only(&document, &["entry"])?;
             let entry = entry(&document, "src/handler.ts")?;
-            Ok(Project::TypeScript(Module { name, entry }))
+            let world = None;
+            Ok(Project::TypeScript(Module { name, entry, world }))
         }
         Some(Language::Python) => {
+            only(&document, &["entry", "world", "wit"])?;
             let entry = entry(&document, "src/handler.py")?;
-            Ok(Project::Python(Module { name, entry }))
+            let world = own_world(&document)?;
+            Ok(Project::Python(Module { name, entry, world }))
         }
         Some(Language::C) => {
             only(&document, &["sources", "flags"])?;
@@ -205,11 +220,31 @@ fn required<'a>(document: &'a DocumentMut, key: &str) -> Result<&'a str, Project
 
 /// The module's file, or where it usually lies.
 fn entry(document: &DocumentMut, usual: &str) -> Result<PathBuf, ProjectError> {
-    only(document, &["entry"])?;
     if document.contains_key("entry") {
         return required(document, "entry").map(PathBuf::from);
     }
     Ok(PathBuf::from(usual))
+}
+
+/// The world that the project brings, if it does.
+fn own_world(document: &DocumentMut) -> Result<Option<OwnWorld>, ProjectError> {
+    if !document.contains_key("world") {
+        if document.contains_key("wit") {
+            let text = "wit: says where a world stands; add world = \"package:name/world\"";
+            return Err(ProjectError::Key(text.to_owned()));
+        }
+        return Ok(None);
+    }
+    let name = required(document, "world")?.to_owned();
+    let wit = if document.contains_key("wit") {
+        required(document, "wit")?
+    } else {
+        "wit"
+    };
+    Ok(Some(OwnWorld {
+        name,
+        wit: PathBuf::from(wit),
+    }))
 }
 
 fn texts(document: &DocumentMut, key: &str) -> Result<Option<Vec<String>>, ProjectError> {

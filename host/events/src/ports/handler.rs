@@ -57,6 +57,19 @@ pub struct LogLine {
 /// A loaded component.
 #[async_trait]
 pub trait Handler: Send + Sync {
+    /// Whether an export takes payloads of one type only.
+    fn is_typed(&self, export: ExportIndex) -> bool {
+        let _ = export;
+        false
+    }
+
+    /// Whether a payload is of the type that an export takes, or why it is not. An export
+    /// that takes JSON of any shape takes all of it.
+    fn fits(&self, export: ExportIndex, payload: &str) -> Result<(), String> {
+        let _ = (export, payload);
+        Ok(())
+    }
+
     /// Calls one export with one event, in an instance of its own, on the
     /// component's budget. Every way of failing is an outcome.
     async fn call(&self, export: ExportIndex, invocation: Invocation) -> Outcome;

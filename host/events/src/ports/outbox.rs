@@ -143,6 +143,11 @@ pub trait Outbox: Send + Sync {
     /// `limit`; returns how many.
     async fn clean_up(&self, retention: Duration, limit: u32) -> Result<u64, Fault>;
 
+    /// The newest rows, whatever became of them, at most `limit` and none with a body of
+    /// more than `body_bytes_max`; the newest first. For whoever wants to know what
+    /// events look like; cheap, however many rows there are.
+    async fn newest(&self, limit: u32, body_bytes_max: u32) -> Result<Vec<Row>, Fault>;
+
     /// Counts.
     async fn status(&self) -> Result<OutboxStatus, Fault>;
 }

@@ -132,7 +132,7 @@ fn a_wrong_signature_shows_what_was_found_beside_what_was_expected() {
     ] {
         let error = try_bind(&[other(export)], &routes).unwrap_err();
         assert!(error.contains("found `func() -> string`"), "{error}");
-        assert!(error.contains(signature::HANDLER), "{error}");
+        assert!(error.contains(signature::HANDLERS), "{error}");
     }
 }
 

@@ -16,6 +16,7 @@ use crate::call::wasi::{HANDLES_MAX, RANDOM_BYTES_MAX};
 use crate::contract::Failure;
 use crate::engine::GUEST_STACK_BYTES;
 use crate::log_sink::Counted;
+use crate::typed::Mismatch;
 
 /// Longest reason or detail in bytes. It must fit the column `last_error` of the
 /// dead letters, 2,048 wide, with what the host says before it.
@@ -79,6 +80,14 @@ pub(crate) fn outcome(ended: Ended, last_words: Option<String>) -> Outcome {
             (None, Ok(Err(failure))) => declined(failure),
             (None, Err(error)) => trapped(&error, &context, last_words),
         },
+    }
+}
+
+/// The payload is not of the type that the handler takes: no attempt would change it.
+pub(crate) fn misfit(export: &str, mismatch: &Mismatch) -> Outcome {
+    let reason = format!("the payload does not fit `{export}`: {mismatch}");
+    Outcome::Rejected {
+        reason: visible(&reason, REASON_BYTES_MAX),
     }
 }
 

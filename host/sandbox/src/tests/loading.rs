@@ -149,11 +149,6 @@ async fn a_wrong_signature_is_shown_beside_the_right_one() {
             "func(e: event, n: u32) -> result<_, failure>",
         ),
         (
-            "event: string",
-            "result<_, failure>",
-            "func(event: string) -> result<_, failure>",
-        ),
-        (
             "event: event",
             "result<u8, failure>",
             "func(event: event) -> result<u8, failure>",
@@ -183,15 +178,30 @@ async fn a_wrong_signature_is_shown_beside_the_right_one() {
 }
 
 #[tokio::test]
-async fn an_event_of_other_fields_is_another_signature() {
+async fn an_event_of_other_fields_is_no_payload_but_another_signature() {
     let world = "
         flags marks { a, b }
-        record event { id: string, marks: marks }
+        record event { occurred-at: string, payload: string, attempt: u8, marks: marks }
         use qx:events/types@1.0.0.{failure};
         export on-ping: func(event: event) -> result<_, failure>;";
     let refusal = World::new().refusal(stub(world)).await;
+    let found = "found `func(event: record { occurred-at: string, payload: string, attempt: u8, \
+                 marks: flags { a, b } }) -> result<_, failure>`";
+    assert!(refusal.contains(found), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_payload_of_a_type_that_no_json_is_of_is_told_with_its_place() {
+    let world = "
+        record item { done: result<u8, string> }
+        record order { items: list<item> }
+        use qx:events/types@1.0.0.{failure};
+        export on-ping: func(order: order) -> result<_, failure>;";
+    let refusal = World::new().refusal(stub(world)).await;
     assert!(
-        refusal.contains("found `func(event: record { id: string, marks: flags { a, b } }) -> result<_, failure>`"),
+        refusal.contains(
+            "the export `on-ping` cannot be given its payload: its type `items.[].done` is a result"
+        ),
         "{refusal}"
     );
 }

@@ -39,6 +39,16 @@ pub(super) const PENDING: &str = "
     WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL AND seq <= $2
     ORDER BY seq LIMIT $1";
 
+/// From the end of the primary order, as far as the limit: rows with a larger body are
+/// left out of those, not looked for further down.
+const NEWEST: &str = "
+    SELECT seq, id, event_name, event_version, correlation_id, tenant_id, ordering_key,
+           traceparent, tracestate, text AS body
+    FROM (SELECT *, coalesce(body, payload::text) AS text
+          FROM qx_outbox_events ORDER BY seq DESC LIMIT $1) AS newest
+    WHERE octet_length(text) <= $2
+    ORDER BY seq DESC";
+
 /// One look at the index `qx_outbox_due`, as a rule. Not by `clock_timestamp()`, which
 /// no index serves. The next due time is as it was before.
 const COME_DUE: &str = "
@@ -182,6 +192,16 @@ impl Outbox for Postgres {
 
     async fn oldest_writer(&self) -> Result<Option<OpenWriter>, Fault> {
         self.open_for_longest().await
+    }
+
+    async fn newest(&self, limit: u32, body_bytes_max: u32) -> Result<Vec<Row>, Fault> {
+        self.statement("read the newest rows", async |session| {
+            let query = session.sql(NEWEST).bind(i64::from(limit));
+            let query = query.bind(i64::from(body_bytes_max));
+            let rows = query.fetch_all(session.conn()).await?;
+            rows.iter().map(row).collect()
+        })
+        .await
     }
 
     async fn mark_published(&self, lease: Lease, rows: &[PublishedRow]) -> Result<bool, Fault> {

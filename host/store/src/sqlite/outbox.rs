@@ -49,6 +49,16 @@ const NEWEST: &str = "
     WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL
     ORDER BY seq DESC LIMIT 1";
 
+/// From the end of the table, as far as the limit: rows with a larger body are left
+/// out of those, not looked for further down.
+const NEWEST_OF_ALL: &str = "
+    SELECT * FROM (
+        SELECT seq, id, event_name, event_version, correlation_id, tenant_id, ordering_key,
+               traceparent, tracestate, payload
+        FROM qx_outbox_events ORDER BY seq DESC LIMIT ?1)
+    WHERE octet_length(payload) <= ?2
+    ORDER BY seq DESC";
+
 /// The earliest of those that are due later, or by now, and in how many
 /// milliseconds. Times are text that sorts.
 const DUE: &str = "
@@ -170,6 +180,16 @@ impl Outbox for Sqlite {
                 let newest = row.map(|row| row.try_get(0)).transpose()?;
                 let open = Vec::new();
                 Ok(Writers { newest, open })
+            })
+            .await
+    }
+
+    async fn newest(&self, limit: u32, body_bytes_max: u32) -> Result<Vec<Row>, Fault> {
+        self.file
+            .read("read the newest rows", async |conn| {
+                let query = sqlx::query(NEWEST_OF_ALL).bind(limit).bind(body_bytes_max);
+                let rows = query.fetch_all(conn).await?;
+                rows.iter().map(row).collect()
             })
             .await
     }

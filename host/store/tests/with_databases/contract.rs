@@ -46,6 +46,7 @@ contract! {
     outbox::a_row_set_aside_is_visible_and_read_no_more,
     outbox::nothing_is_given_up_for_its_attempts,
     outbox::only_old_published_rows_are_cleaned_up,
+    outbox::the_newest_rows_are_seen_whatever_became_of_them,
     outbox::status_counts_what_is_there,
     lost::rows_of_another_stream_wait_again_and_forget_where_they_were,
     lost::rows_behind_the_end_of_the_stream_wait_again_in_their_order,

@@ -44,6 +44,7 @@ fn stars() -> HandlerView {
         step: Some("check".to_owned()),
         draining: 0,
         reason: Some("no export takes an event".to_owned()),
+        warning: None,
         since: "2026-03-01T10:00:00Z".to_owned(),
     }
 }

@@ -56,21 +56,59 @@ pub(super) fn component(
     };
     let folder = build_folder(project)?;
     put_file(&folder.join("wit/events.wit"), contract::TEXT)?;
-    let first = format!(
-        "import {stem}\nfrom qx_guest.component import Handler, seal\nseal()\n",
-        stem = stem.to_string_lossy()
-    );
-    put_file(&folder.join("first").join(format!("{FIRST}.py")), &first)?;
-    let sdk = sdk(project, &folder, "qx_guest/component.py", &SDK)?;
-    let tool = TOOL.get(INSTEAD)?;
     let made = folder.join("component.wasm");
+    let mut component = if let Some(world) = &module.world {
+        let wit = project.join(&world.wit);
+        let wit = fs::canonicalize(&wit).map_err(failed("finding", &wit))?;
+        let stem = stem.to_string_lossy();
+        let what = (world.name.as_str(), stem.as_ref());
+        run(&[&folder.join("wit"), &wit], what, &[sources], &made)?
+    } else {
+        let first = format!(
+            "import {stem}\nfrom qx_guest.component import Handler, seal\nseal()\n",
+            stem = stem.to_string_lossy()
+        );
+        put_file(&folder.join("first").join(format!("{FIRST}.py")), &first)?;
+        let sdk = sdk(project, &folder, "qx_guest/component.py", &SDK)?;
+        let paths: [&Path; 3] = [&folder.join("first"), sources, &sdk];
+        run(
+            &[&folder.join("wit")],
+            (contract::WORLD, FIRST),
+            &paths,
+            &made,
+        )?
+    };
+    // With a world of its own the exports' names say it, or the component's file.
+    if module.world.is_none() {
+        let routes = routes(&component).ok_or(BuildError::NoRoutes(
+            "mark a function with @handler(\"event.name\")",
+        ))?;
+        with_routes(&mut component, &routes);
+    }
+    let component = encode::component(component).map_err(|source| BuildError::Encode {
+        name: module.name.to_string(),
+        source,
+    })?;
+    Ok((module.name, component))
+}
+
+/// Runs the tool: a module for a world, from folders of WIT and of Python.
+fn run(
+    wit: &[&Path],
+    (world, module): (&str, &str),
+    paths: &[&Path],
+    made: &Path,
+) -> Result<Vec<u8>, BuildError> {
+    let tool = TOOL.get(INSTEAD)?;
     let mut build = Command::new(python().unwrap_or("python3"));
+    build.args(["-c", CALL]);
+    for folder in wit {
+        build.arg("-d").arg(folder);
+    }
     build
-        .args(["-c", CALL, "-d"])
-        .arg(folder.join("wit"))
-        .args(["-w", contract::WORLD, "componentize", FIRST, "-o"])
-        .arg(&made);
-    for path in [&folder.join("first"), sources, &sdk] {
+        .args(["-w", world, "componentize", module, "-o"])
+        .arg(made);
+    for path in paths {
         build.arg("-p").arg(path);
     }
     let output = build
@@ -86,16 +124,7 @@ pub(super) fn component(
             words: relevant(&String::from_utf8_lossy(&output.stderr)),
         });
     }
-    let mut component = fs::read(&made).map_err(failed("reading", &made))?;
-    let routes = routes(&component).ok_or(BuildError::NoRoutes(
-        "mark a function with @handler(\"event.name\")",
-    ))?;
-    with_routes(&mut component, &routes);
-    let component = encode::component(component).map_err(|source| BuildError::Encode {
-        name: module.name.to_string(),
-        source,
-    })?;
-    Ok((module.name, component))
+    fs::read(made).map_err(failed("reading", made))
 }
 
 /// The traceback of the author's own module, without what the tool says of itself.

@@ -102,6 +102,13 @@ impl Outbox for Database {
         Ok(None)
     }
 
+    async fn newest(&self, limit: u32, body_bytes_max: u32) -> Result<Vec<Row>, Fault> {
+        let tables = self.tables();
+        let small = |row: &&Row| row.body.len() <= body_bytes_max as usize;
+        let newest = tables.rows.values().rev().map(|row| &row.row);
+        Ok(newest.take(limit as usize).filter(small).cloned().collect())
+    }
+
     async fn mark_published(&self, lease: Lease, rows: &[PublishedRow]) -> Result<bool, Fault> {
         self.door.enter("mark rows").await?;
         {

@@ -365,3 +365,23 @@ pub(super) async fn status_counts_what_is_there(world: &World) {
     let status = world.outbox.status().await.unwrap();
     assert_eq!((status.pending, status.published, status.failed), (3, 0, 0));
 }
+
+pub(super) async fn the_newest_rows_are_seen_whatever_became_of_them(world: &World) {
+    let names: Vec<String> = (0..5).map(|number| format!("e.{number}")).collect();
+    let mut events: Vec<_> = names.iter().map(|name| event(name)).collect();
+    let large = format!("\"{}\"", "x".repeat(5_000));
+    events[3].0.payload = serde_json::from_str(&large).unwrap();
+    world.record(&events).await;
+    let lease = world.outbox.lease("one", TERM).await.unwrap().unwrap();
+    let rows = world.outbox.pending(10).await.unwrap();
+    let marks: Vec<_> = rows.iter().map(|row| published(row.seq)).collect();
+    assert!(world.outbox.mark_published(lease, &marks).await.unwrap());
+    let newest = world.outbox.newest(4, 4_000).await.unwrap();
+    let seen: Vec<&str> = newest.iter().map(|row| row.event_name.as_str()).collect();
+    assert_eq!(
+        seen,
+        ["e.4", "e.2", "e.1"],
+        "the newest four, without the large one"
+    );
+    assert!(prepare(&newest[0]).is_ok());
+}
