@@ -10,7 +10,7 @@ COMPONENTS := target/components
 
 GUESTS := tests/guests/tally
 
-.PHONY: demo test soak bench bench-smoke ci components languages host toolchain servers fmt clippy doc clean
+.PHONY: demo test soak fuzz bench bench-smoke ci components languages host toolchain servers fmt clippy doc clean
 
 ## The main job on the embedded default, with real events.
 demo: components
@@ -31,6 +31,11 @@ SEED ?= 1
 soak: components servers
 	@tools/say.sh "soak of $(MINUTES) minutes, seed $(SEED)"
 	QX_SOAK_MINUTES=$(MINUTES) QX_SEED=$(SEED) $(CARGO) test -p acceptance --test soak -- --nocapture
+
+## Looks for inputs that make a door of the host panic: make fuzz TARGET=envelope SECONDS=600
+SECONDS ?= 60
+fuzz:
+	@tools/fuzz.sh "$(TARGET)" "$(SECONDS)"
 
 ## The host beside the raw limits of this machine and beside its predecessor. Not run from
 ## end to end yet. `make bench QUICK=1`, `make bench ONLY=relay,consumer`; more in tools/bench.sh.

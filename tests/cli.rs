@@ -268,6 +268,12 @@ async fn names_that_are_paths_are_refused() {
         2,
         "something was made"
     );
+    for name in ["../evil", "a/b", "..%2fevil", "/etc/passwd", ""] {
+        for verb in ["pause", "resume"] {
+            let ran = world.qx(&["handlers", verb, name]).await;
+            ran.fails(MISCONFIGURED, &["is not legal"]);
+        }
+    }
     let ran = world.qx(&["build", "nowhere"]).await;
     ran.fails(
         FAILED,

@@ -27,7 +27,7 @@ fn read(path: &Path) -> String {
 /// Every Rust file that is ours, tests included.
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> = ["host", "guest-sdk", "tests", "examples", "bench"]
+    let mut folders: Vec<PathBuf> = ["host", "guest-sdk", "tests", "examples", "bench", "fuzz"]
         .map(|name| root().join(name))
         .into();
     while let Some(folder) = folders.pop() {

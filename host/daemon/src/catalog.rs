@@ -288,6 +288,10 @@ impl Catalog {
     fn remove(&self, stem: &str) {
         let Some(slot) = self.take(stem) else { return };
         if let Some(Served { component, .. }) = slot.into_serving() {
+            self.told
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&component.name);
             tracing::info!(component = %component.name, "component is out of service");
             self.mediator.remove(&component.name);
             if let Some(fleet) = &self.fleet {

@@ -9,8 +9,25 @@
     reason = "a test's guest that cannot be made is a test that fails"
 )]
 
+use qx_events::ComponentName;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
+
+use crate::error::LoadError;
+use crate::inspect::check_world;
+use crate::manifest::Manifest;
+use crate::surface::Surface;
+use crate::{imports, routes_section};
+
+/// What is read of a component before anything of it is compiled: its names, its
+/// imports against what is granted by default, its routes.
+pub fn read_names(bytes: &[u8]) -> Result<(), LoadError> {
+    let manifest = Manifest::new(ComponentName::parse("fuzzed").unwrap());
+    let surface = Surface::read(bytes)?;
+    check_world(&surface)?;
+    imports::check(&surface.imports, &manifest)?;
+    routes_section::parse(&surface.routes).map(drop)
+}
 
 /// Named exports and all imports.
 pub const PING: &str = "

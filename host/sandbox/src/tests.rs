@@ -6,6 +6,7 @@ mod calls;
 mod hostile;
 mod limits;
 mod loading;
+mod monsters;
 mod typed;
 mod wasi;
 mod world;

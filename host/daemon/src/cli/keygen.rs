@@ -26,8 +26,11 @@ pub(super) fn keygen(args: &KeygenArgs) -> Result<Exit, Failure> {
         ));
     }
     // Before anybody types a password.
-    if !args.force && args.key.exists() {
-        return Err(there(&args.key));
+    let taken = [&args.key, &public_path]
+        .into_iter()
+        .find(|path| path.exists());
+    if let Some(taken) = taken.filter(|_| !args.force) {
+        return Err(there(taken));
     }
     let password = if args.no_password {
         None

@@ -71,6 +71,12 @@ fn loops() -> Vec<Hostile> {
             "cpu",
             "150 ms",
         ),
+        hostile(
+            "endless loop in start, quiet until there is an event",
+            ping("(call $ok)", &sly()),
+            "cpu",
+            "150 ms",
+        ),
         hostile("endless copies", ping(copies, ""), "cpu", "150 ms"),
         hostile("sleep in a host call", sleeper(), "deadline", "400 ms"),
         hostile(
@@ -95,6 +101,23 @@ fn loops() -> Vec<Hostile> {
     ]
 }
 
+/// An event of small name and payload, with this key and this time.
+fn event(key: &str, due: &str) -> String {
+    format!(
+        "(call $emit-event (i32.const 0) (i32.const 1) (i32.const 1) (i32.const 0) (i32.const 1)
+            {key} {due} (i32.const 5000))"
+    )
+}
+
+/// Comes up where there is no state, as when it is loaded; spins where there is some.
+fn sly() -> String {
+    r#"(func (export "_initialize")
+        (call $get (i32.const 4096) (i32.const 5) (i32.const 5000))
+        (if (i32.load8_u (i32.const 5000)) (then (loop (br 0)))))
+    (data (i32.const 4096) "stars")"#
+        .to_owned()
+}
+
 fn hogs() -> Vec<Hostile> {
     let grow = "
         (loop (br_if 0 (i32.ne (i32.const -1) (memory.grow (i32.const 1))))) (unreachable)";
@@ -110,6 +133,12 @@ fn hogs() -> Vec<Hostile> {
             "tables",
             "20000",
         ),
+    ]
+}
+
+/// Texts of megabytes, to every import and in the answer.
+fn huge_texts() -> Vec<Hostile> {
+    vec![
         hostile(
             "huge line",
             huge("(call $say (i32.const 0) (i32.const 7000000))"),
@@ -135,10 +164,37 @@ fn hogs() -> Vec<Hostile> {
             "1048576",
         ),
         hostile(
+            "huge reason",
+            ping(
+                "(drop (memory.grow (i32.const 110))) (call $reject (i32.const 0) (i32.const 7000000))",
+                "",
+            ),
+            "host_data",
+            "1048576",
+        ),
+        hostile(
             "huge value",
             huge(
                 "(call $set (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 7000000) (i32.const 5000))",
             ),
+            "host_data",
+            "1048576",
+        ),
+        hostile(
+            "huge key of an event",
+            huge(&event(
+                "(i32.const 1) (i32.const 0) (i32.const 7000000)",
+                "(i32.const 0) (i32.const 0) (i64.const 0) (i32.const 0)",
+            )),
+            "host_data",
+            "1048576",
+        ),
+        hostile(
+            "huge time of an event",
+            huge(&event(
+                "(i32.const 0) (i32.const 0) (i32.const 0)",
+                "(i32.const 1) (i32.const 1) (i64.const 0) (i32.const 7000000)",
+            )),
             "host_data",
             "1048576",
         ),
@@ -257,7 +313,11 @@ async fn each_hostile_guest_has_its_outcome_and_the_neighbour_does_not_notice() 
         outcome,
         says,
         endless,
-    } in loops().into_iter().chain(hogs()).chain(liars())
+    } in loops()
+        .into_iter()
+        .chain(hogs())
+        .chain(huge_texts())
+        .chain(liars())
     {
         let world = if outcome == "deadline" {
             &impatient
@@ -284,6 +344,28 @@ async fn each_hostile_guest_has_its_outcome_and_the_neighbour_does_not_notice() 
         assert!(!endless || done >= NEIGHBOURS_CALLS, "{name}: {done}");
         effects(neighbours.call(&neighbour).await);
     }
+}
+
+#[tokio::test]
+async fn a_start_without_end_is_not_loaded_and_the_neighbour_works_meanwhile() {
+    let world = world(Duration::from_mins(1));
+    let neighbours = World::new();
+    let neighbour = neighbours.load(ping("(call $ok)", "")).await;
+    let spin = ping("(call $ok)", "(func $spin (loop (br 0))) (start $spin)");
+    let mut done = 0_u32;
+    let work = async {
+        loop {
+            effects(neighbours.call(&neighbour).await);
+            done += 1;
+            tokio::task::yield_now().await;
+        }
+    };
+    let refusal = tokio::select! {
+        refusal = world.refusal(spin) => refusal,
+        () = work => unreachable!(),
+    };
+    assert!(refusal.contains("cpu"), "{refusal}");
+    assert!(done >= NEIGHBOURS_CALLS, "{done}");
 }
 
 #[tokio::test]
@@ -317,62 +399,4 @@ async fn a_storm_of_traps_leaves_every_slot_to_the_neighbour() {
         assert_eq!(trapped.as_str(), "trap");
         effects(worked);
     }
-}
-
-#[tokio::test]
-async fn much_code_is_compiled_and_runs() {
-    let loaded = World::new().load(crate::testing::heavy(100, 1_000)).await;
-    assert_eq!(loaded.exports, ["on-ping"]);
-}
-
-/// A component whose parts are too many for any instance.
-fn crowd(parts: &str, times: usize) -> Vec<u8> {
-    let body = format!(
-        "(component (core module $m (memory 1) (table 1 funcref)
-            (func (export \"f\") (result i32) (i32.const 0))) {} {} )",
-        parts.repeat(times),
-        r#"(core instance $i (instantiate $m))
-        (func $f (result (result)) (canon lift (core func $i "f")))
-        (export "on-ping" (func $f))"#,
-    );
-    wat::parse_str(body).unwrap()
-}
-
-#[tokio::test]
-async fn a_component_of_too_many_parts_is_not_loaded_and_told_of_which() {
-    for (parts, times, says) in [
-        (
-            "(core instance (instantiate $m))",
-            200,
-            "core module instances",
-        ),
-        ("(core instance (instantiate $m))", 7, "linear memories"),
-    ] {
-        let refusal = World::new().refusal(crowd(parts, times)).await;
-        assert!(refusal.contains(says), "{says}: {refusal}");
-    }
-}
-
-#[tokio::test]
-async fn a_monster_of_fifty_megabytes_is_refused_or_loaded_and_nothing_falls_over() {
-    let world = World::new();
-    let mut padded = ping("(call $ok)", "");
-    // A custom section of 50 MB: its id, its length in LEB128, a name of one letter.
-    let body = 50_u32 << 20;
-    padded.push(0);
-    let mut rest = body;
-    while rest >= 0x80 {
-        padded.push(u8::try_from(rest & 0x7f).unwrap() | 0x80);
-        rest >>= 7;
-    }
-    padded.push(u8::try_from(rest).unwrap());
-    padded.extend([1, b'm']);
-    padded.resize(padded.len() + body as usize - 2, 0);
-    effects(world.run(padded.clone()).await);
-    padded.extend([0; 64]);
-    let refusal = world.refusal(padded).await;
-    assert!(refusal.contains("cut off"), "{refusal}");
-    let world = World::with(|config| config.component_bytes_max = 40 << 20);
-    let refusal = world.refusal(vec![0; 50 << 20]).await;
-    assert!(refusal.contains("at most 41943040"), "{refusal}");
 }
