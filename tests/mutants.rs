@@ -86,8 +86,8 @@ const MUTANTS: [Mutant; 11] = [
     Mutant {
         name: "marking without the fence",
         file: "host/store/src/postgres/outbox.rs",
-        from: "        SELECT 1 FROM qx_leases WHERE name = 'relay' AND token = $1\n    ), marked AS (",
-        to: "        SELECT 1 FROM qx_leases WHERE name = 'relay' AND token >= $1\n    ), marked AS (",
+        from: "        SELECT 1 FROM qx_leases WHERE name = $6 AND token = $1\n    ), marked AS (",
+        to: "        SELECT 1 FROM qx_leases WHERE name = $6 AND token >= $1\n    ), marked AS (",
         killer: killer(
             STORE,
             "postgres::a_holder_that_lost_the_lease_changes_nothing",

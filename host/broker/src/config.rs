@@ -37,6 +37,20 @@ pub struct NatsConfig {
     pub request_timeout: Duration,
     /// How messages are sent.
     pub publish: PublishWay,
+    /// Who else publishes in order to this stream.
+    pub beside: Beside,
+}
+
+/// Who publishes to the stream beside a publisher, so that it cannot know which message
+/// is the last.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// Nobody who counts: each message may name the one before it.
+    #[default]
+    Nobody,
+    /// Relays of other parts of the outbox. Messages go in atomic batches, or one by one
+    /// where the stream takes none.
+    Relays,
 }
 
 impl Default for NatsConfig {
@@ -53,6 +67,7 @@ impl Default for NatsConfig {
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(5),
             publish: PublishWay::Auto,
+            beside: Beside::Nobody,
         }
     }
 }
@@ -72,6 +87,7 @@ impl fmt::Debug for NatsConfig {
             .field("connect_timeout", &self.connect_timeout)
             .field("request_timeout", &self.request_timeout)
             .field("publish", &self.publish)
+            .field("beside", &self.beside)
             .finish()
     }
 }

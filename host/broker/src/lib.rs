@@ -29,7 +29,7 @@ mod stream;
 pub mod testing;
 
 pub use broker::Broker;
-pub use config::{ClientCertificate, ConfigFault, Credentials, NatsConfig, Secret, Tls};
+pub use config::{Beside, ClientCertificate, ConfigFault, Credentials, NatsConfig, Secret, Tls};
 pub use consumer::durable_name;
 pub use error::{BrokerError, Mismatch};
 pub use publisher::gait::PublishWay;

@@ -23,6 +23,7 @@ use qx_events::wire::{Outgoing, subject};
 use tokio::time::Instant;
 
 use crate::broker::{Broker, Inner};
+use crate::config::Beside;
 use crate::outbound::Line;
 use chain::Chained;
 use gait::{Batches, Gait, Way};
@@ -84,7 +85,7 @@ async fn ready(inner: &Inner) -> Result<Line, String> {
 async fn send(inner: &Inner, line: Line, messages: &[Outgoing]) -> Vec<Published> {
     let batches = match (
         inner.batches.load(Ordering::Acquire),
-        inner.many_copies.load(Ordering::Acquire),
+        inner.many_copies.load(Ordering::Acquire) || inner.config.beside == Beside::Relays,
     ) {
         (false, _) => Batches::None,
         (true, false) => Batches::Taken,
@@ -94,6 +95,9 @@ async fn send(inner: &Inner, line: Line, messages: &[Outgoing]) -> Vec<Published
     let begun = Instant::now();
     let mut chained = Chained::new(inner, line);
     let (answers, as_chosen) = match way {
+        Way::Pipelined if inner.config.beside == Beside::Relays => {
+            (chained.send_all(messages).await, true)
+        }
         Way::Pipelined => (chained.send(messages).await, true),
         Way::Batch => in_batches(inner, &mut chained, messages).await,
     };

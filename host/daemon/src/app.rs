@@ -7,7 +7,8 @@ mod roles;
 
 use std::sync::Arc;
 
-use qx_events::ports::{Clock, Outbox};
+use qx_events::ports::Clock;
+use qx_events::shard::{Shard, Split};
 use qx_pipeline::trace::{PassThrough, Propagation};
 use qx_pipeline::witness::Blind;
 use qx_pipeline::{
@@ -62,7 +63,6 @@ pub struct App {
     config: Config,
     roles: Roles,
     supervisor: Supervisor,
-    outbox: Arc<dyn Outbox>,
     stream: Option<Opened>,
     dispatcher: Arc<Dispatcher>,
     commits: Option<settler::GroupCommit>,
@@ -138,7 +138,6 @@ impl App {
         )
         .beside(store.outbox());
         Ok(Self {
-            outbox: store.outbox(),
             roles: around.roles,
             witness: around.witness,
             propagation: around.propagation,
@@ -168,7 +167,7 @@ impl App {
             self.start_replay();
         }
         if self.roles.relay {
-            self.start_relay();
+            self.start_relays();
         }
         self.start_housekeeping();
         Ok(Running {
@@ -234,7 +233,14 @@ impl App {
         });
     }
 
-    fn start_relay(&self) {
+    /// One for each part of the outbox.
+    fn start_relays(&self) {
+        for shard in self.config.relay.split.all() {
+            self.start_relay(shard);
+        }
+    }
+
+    fn start_relay(&self, shard: Shard) {
         let Some(opened) = &self.stream else { return };
         let config = RelayConfig {
             batch: self.config.relay.batch,
@@ -242,9 +248,11 @@ impl App {
             lease_term: self.config.relay.lease,
             order: self.config.relay.order,
             retention: self.config.relay.retention,
+            beside_others: shard.of != Split::Whole,
             holder: self.holder.clone(),
         };
-        let (outbox, publisher) = (Arc::clone(&self.outbox), Arc::clone(&opened.publisher));
+        let outbox = self.store.outbox_of(shard);
+        let publisher = Arc::clone(&opened.publisher);
         let (nudge, witness) = (Arc::clone(&self.nudge), Arc::clone(&self.witness));
         let propagation = Arc::clone(&self.propagation);
         let stop = self.supervisor.stop();

@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use qx_broker::Broker;
+use qx_broker::{Beside, Broker};
 use qx_events::ports::{Clock, Publisher, Stream};
+use qx_events::shard::Split;
 use qx_sandbox::{ChildCompiler, Compilation, LogSink, Sandbox, SandboxConfig};
 use qx_store::{EmbeddedStream, Store, StoreConfig};
 
@@ -33,6 +34,19 @@ pub enum StartError {
         #[source]
         source: qx_store::StoreError,
     },
+    /// The outbox is in other parts than this host was told.
+    #[error(
+        "the outbox is in {found}, and relay.shards says {wanted}: correct relay.shards and relay.shard_by, or stop every host and run `qx-host migrate`, which splits it anew"
+    )]
+    OtherParts {
+        /// As it is.
+        found: Split,
+        /// As this host was told.
+        wanted: Split,
+    },
+    /// Nobody knows in which parts it is.
+    #[error("database does not say how the outbox is split")]
+    Split(#[source] qx_events::Fault),
     /// The stream cannot be used.
     #[error("stream cannot be used")]
     Stream(#[source] qx_store::StoreError),
@@ -84,9 +98,12 @@ impl StartError {
         match self {
             Self::Database { source, .. } | Self::Stream(source) => source.is_away(),
             Self::Nats(error) => error.is_transient(),
-            Self::Seed { .. } | Self::Components { .. } | Self::Sandbox(_) | Self::Admin(_) => {
-                false
-            }
+            Self::Split(fault) => fault.is_transient(),
+            Self::OtherParts { .. }
+            | Self::Seed { .. }
+            | Self::Components { .. }
+            | Self::Sandbox(_)
+            | Self::Admin(_) => false,
         }
     }
 }
@@ -151,7 +168,22 @@ pub async fn migrated_store(config: &Config) -> Result<Store, StartError> {
         store.check().await
     };
     checked.await.map_err(|source| unusable(config, source))?;
+    is_split_so(&store, config).await?;
     Ok(store)
+}
+
+/// Two hosts that have the outbox in different parts would relay the events of a key
+/// side by side, or not at all.
+async fn is_split_so(store: &Store, config: &Config) -> Result<(), StartError> {
+    let wanted = config.relay.split;
+    if let (DatabaseUrl::Sqlite(_), Split::By(_, _)) = (&config.database.url, wanted) {
+        return Err(unusable(config, qx_store::StoreError::OneWriter));
+    }
+    let found = store.split().await.map_err(StartError::Split)?;
+    if found == wanted {
+        return Ok(());
+    }
+    Err(StartError::OtherParts { found, wanted })
 }
 
 /// Both ends of the stream.
@@ -173,6 +205,10 @@ pub async fn stream(config: &Config) -> Result<Opened, StartError> {
         StreamKind::Nats(nats) => {
             let nats = qx_broker::NatsConfig {
                 publish: config.relay.publish,
+                beside: match config.relay.split {
+                    Split::Whole => Beside::Nobody,
+                    Split::By(_, _) => Beside::Relays,
+                },
                 ..nats_config(nats, prefix)?
             };
             let broker = Broker::connect(nats).await.map_err(StartError::Nats)?;

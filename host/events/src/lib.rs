@@ -26,6 +26,7 @@ mod rights;
 mod routes;
 mod row;
 mod settings;
+pub mod shard;
 mod trace;
 mod verdict;
 pub mod web;

@@ -65,6 +65,10 @@ pub struct RelayConfig {
     pub order: RowOrder,
     /// How long published rows are kept.
     pub retention: Duration,
+    /// Whether relays of other parts of the outbox publish to the same stream. They may
+    /// grow over what it has lost, so that nothing is marked that was answered over a
+    /// connection which is gone.
+    pub beside_others: bool,
     /// Names this process in the lease.
     pub holder: String,
 }
@@ -222,6 +226,9 @@ impl Relay {
         let full = rows.len() >= self.config.batch as usize;
         let publishing = self.publish(&rows, standing.created_ns());
         let sorted = self.in_charge(publishing, held).await;
+        if self.config.beside_others && !standing.is_connected(self.publisher.connection()) {
+            return Ok(Turn::Moved { full: true }); // Sent again, once it was looked at.
+        }
         // CRASH WINDOW relay-1: published, not yet marked. The rows go out again under
         // the same message ids, and the stream's duplicate window drops them.
         crash::point(crash::Window::Relay1);

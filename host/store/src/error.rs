@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use qx_events::Fault;
+use qx_events::shard::Split;
+
 /// Opening, checking or migrating a database failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -88,6 +91,37 @@ pub enum StoreError {
     )]
     Modified(i64),
 
+    /// The outbox cannot be split otherwise while somebody works on it.
+    #[error(
+        "the outbox is in {now}, and {wanted} are wanted; but `{holder}` is at work (lease {lease}): stop every host, and run `qx-host migrate` again"
+    )]
+    AtWork {
+        /// As it is.
+        now: Split,
+        /// As it is to be.
+        wanted: Split,
+        /// What somebody holds.
+        lease: String,
+        /// Who.
+        holder: String,
+    },
+
+    /// The outbox was not split.
+    #[error("outbox cannot be split into {wanted}; nothing was changed")]
+    NotSplit {
+        /// As it is to be.
+        wanted: Split,
+        /// Why.
+        #[source]
+        source: Fault,
+    },
+
+    /// A file has no parts.
+    #[error(
+        "SQLite has one writer at a time, so that parts of the outbox would wait for each other; set relay.shards = 1, or use PostgreSQL"
+    )]
+    OneWriter,
+
     /// Rights to create tables are missing.
     #[error(
         "user `{user}` may not change the tables; run `qx-host migrate` as their owner, or grant it the right to create in the schema"
@@ -135,7 +169,7 @@ pub enum StoreError {
         path: PathBuf,
         /// The cause.
         #[source]
-        source: qx_events::Fault,
+        source: Fault,
     },
 
     /// The server was there, and a question was not answered.
@@ -145,7 +179,7 @@ pub enum StoreError {
         server: String,
         /// The cause.
         #[source]
-        source: qx_events::Fault,
+        source: Fault,
     },
 
     /// Anything else.

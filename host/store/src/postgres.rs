@@ -14,6 +14,7 @@ mod ledger;
 mod locks;
 mod outbox;
 mod pauses;
+mod split;
 mod writers;
 
 use std::time::Duration;
@@ -24,6 +25,7 @@ use sqlx::postgres::{PgArguments, PgConnection, PgPool};
 use sqlx::query::Query;
 
 use crate::fault::{self, NoAnswer};
+pub(crate) use outbox::Part;
 
 /// Longest that one statement of a call may run, and wait for a lock. A healthy
 /// one takes milliseconds; the rest is for a server that is busy with others.
@@ -50,6 +52,13 @@ const CALL_TIME_MAX: Duration = Duration::from_secs(20);
 const BEGIN_REPORT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
     SET LOCAL statement_timeout = '120s'; SET LOCAL lock_timeout = '5s'; \
     SET LOCAL idle_in_transaction_session_timeout = '20s'; SET LOCAL enable_seqscan = on";
+/// The same for a change of the tables' shape. Waits for those who use them, but not
+/// for long: waiting, it stands before every new producer.
+const BEGIN_CHANGE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+    SET LOCAL statement_timeout = '600s'; SET LOCAL lock_timeout = '30s'; \
+    SET LOCAL idle_in_transaction_session_timeout = '20s'; SET LOCAL enable_seqscan = on";
+/// See `BEGIN_CHANGE`: an index over all rows that are kept.
+const CHANGE_TIME_MAX: Duration = Duration::from_mins(11);
 /// See `BEGIN_REPORT`.
 const REPORT_TIME_MAX: Duration = Duration::from_secs(150);
 
@@ -69,6 +78,8 @@ pub(crate) enum Patience {
     Call,
     /// As long as a report; sees one moment of all tables.
     Report,
+    /// As long as it takes to make an index.
+    Change,
 }
 
 impl Patience {
@@ -77,6 +88,7 @@ impl Patience {
             (Self::Call, Statements::Prepared) => (BEGIN, CALL_TIME_MAX),
             (Self::Call, Statements::Unnamed) => (BEGIN_CALL, CALL_TIME_MAX),
             (Self::Report, _) => (BEGIN_REPORT, REPORT_TIME_MAX),
+            (Self::Change, _) => (BEGIN_CHANGE, CHANGE_TIME_MAX),
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use qx_events::Fault;
 use qx_events::ports::{DeadLetters, Deployments, Leases, Ledger, Outbox, Pauses};
+use qx_events::shard::{Shard, Split};
 
 use crate::error::StoreError;
-use crate::postgres::Postgres;
+use crate::postgres::{Part, Postgres};
 use crate::sqlite::Sqlite;
 
 /// Connections to PostgreSQL, unless set: the relay, the group commit and the
@@ -106,8 +108,34 @@ impl Store {
     /// The outbox.
     pub fn outbox(&self) -> Arc<dyn Outbox> {
         match self {
-            Self::Postgres(postgres) => Arc::new(postgres.clone()),
+            Self::Postgres(postgres) => Arc::new(Part::new(postgres.clone(), Shard::default())),
             Self::Sqlite(sqlite) => Arc::new(sqlite.clone()),
+        }
+    }
+
+    /// A part of it, for a relay of its own. A file has no parts: it has one writer.
+    pub fn outbox_of(&self, shard: Shard) -> Arc<dyn Outbox> {
+        match self {
+            Self::Postgres(postgres) => Arc::new(Part::new(postgres.clone(), shard)),
+            Self::Sqlite(sqlite) => Arc::new(sqlite.clone()),
+        }
+    }
+
+    /// Into which parts the outbox is split.
+    pub async fn split(&self) -> Result<Split, Fault> {
+        match self {
+            Self::Postgres(postgres) => postgres.split().await,
+            Self::Sqlite(_) => Ok(Split::Whole),
+        }
+    }
+
+    /// Splits it so, unless it is. Refused while any relay works, or anybody consumes
+    /// in order: what they have in hand belongs to the parts as they are.
+    pub async fn set_split(&self, split: Split) -> Result<(), StoreError> {
+        match (self, split) {
+            (Self::Postgres(postgres), _) => postgres.set_split(split).await,
+            (Self::Sqlite(_), Split::Whole) => Ok(()),
+            (Self::Sqlite(_), Split::By(_, _)) => Err(StoreError::OneWriter),
         }
     }
 

@@ -18,6 +18,7 @@ use super::judge::{Consequence, consequence, describe};
 use super::outgoing;
 use super::tail::Tail;
 use crate::broker::Inner;
+use crate::config::Beside;
 use crate::outbound::Line;
 
 /// The most that the server takes as one batch.
@@ -60,7 +61,10 @@ pub(super) async fn send(inner: &Inner, chained: &mut Chained<'_>, messages: &[O
     if let Some(why) = chained.stopped() {
         return all(Published::Unknown(why));
     }
-    let mut expected = with_tail(inner, |tail| tail.at());
+    let mut expected = match inner.config.beside {
+        Beside::Nobody => with_tail(inner, |tail| tail.at()),
+        Beside::Relays => None,
+    };
     loop {
         return match within(inner, &chained.line, messages, expected).await {
             Ok((last, answers)) => {

@@ -15,6 +15,10 @@
 //! and a number alone does not tell whose message it is. There messages go without
 //! expectations: one by one where somebody asks for it, else with the gap that
 //! host/README.md names. Batches have none of this.
+//!
+//! Beside relays of other parts of the outbox nobody knows what the last message is.
+//! There they go one by one, where batches are not to be had: what is not answered is
+//! sent again before anything that follows it.
 
 use std::collections::VecDeque;
 use std::sync::PoisonError;
@@ -30,6 +34,7 @@ use super::judge::{Consequence, consequence};
 use super::outgoing;
 use super::tail::Tail;
 use crate::broker::Inner;
+use crate::config::Beside;
 use crate::outbound::Line;
 
 /// Messages of one call that are sent and not answered yet: enough to fill the
@@ -188,7 +193,8 @@ impl<'a> Chained<'a> {
 
     /// Whether messages can name the one before.
     fn is_chained(&self) -> bool {
-        !self.inner.many_copies.load(Ordering::Acquire)
+        self.inner.config.beside == Beside::Nobody
+            && !self.inner.many_copies.load(Ordering::Acquire)
     }
 
     /// What a chain tells about the stream.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use qx_broker::testing::Nats;
-use qx_broker::{Broker, NatsConfig, PublishWay};
+use qx_broker::{Beside, Broker, NatsConfig, PublishWay};
 use qx_events::ports::{Published, Publisher};
 use qx_events::wire::Outgoing;
 
@@ -216,4 +216,64 @@ async fn nothing_new_is_stored_on_a_stream_that_lost_what_it_had_confirmed() {
         .map(|it| it.0)
         .collect();
     assert_eq!(found, ids(&rows));
+}
+
+/// A relay of a part of the outbox.
+async fn beside_others(nats: &Nats) -> Broker {
+    let config = NatsConfig {
+        beside: Beside::Relays,
+        ..nats.config()
+    };
+    Broker::connect(config).await.unwrap()
+}
+
+/// What the stream has of these, in its order.
+async fn of_these(nats: &Nats, rows: &[Outgoing]) -> Vec<String> {
+    let ours = ids(rows);
+    let found = on_the_stream(nats).await.into_iter().map(|it| it.0);
+    found.filter(|id| ours.contains(id)).collect()
+}
+
+#[tokio::test]
+async fn relays_beside_each_other_keep_each_its_own_order_with_batches_and_without() {
+    for batches in [true, false] {
+        let nats = Nats::start().await.unwrap();
+        made(&nats, |it| it.allow_atomic_publish = batches).await;
+        let (one, two) = (beside_others(&nats).await, beside_others(&nats).await);
+        let (rows, others) = (messages("a", 400), messages("b", 400));
+        let publish = async |relay: &Broker, rows: &[Outgoing]| {
+            for some in rows.chunks(70) {
+                assert!(relay.publish(some).await.iter().all(is_stored));
+            }
+        };
+        tokio::join!(publish(&one, &rows), publish(&two, &others));
+        assert_eq!(of_these(&nats, &rows).await, ids(&rows));
+        assert_eq!(of_these(&nats, &others).await, ids(&others));
+        let found = on_the_stream(&nats).await;
+        assert_eq!(found.len(), 800, "each once");
+        assert!(found.iter().all(|(_, batch)| *batch == batches));
+        // Sent again, as after a crash: nothing is there twice.
+        publish(&two, &rows).await;
+        assert_eq!(on_the_stream(&nats).await.len(), 800);
+    }
+}
+
+#[tokio::test]
+async fn beside_other_relays_nothing_overtakes_what_the_stream_has_no_room_for() {
+    let nats = Nats::start().await.unwrap();
+    made(&nats, |it| {
+        it.max_bytes = 9_000;
+        it.discard = DiscardPolicy::New;
+    })
+    .await;
+    let (one, two) = (beside_others(&nats).await, beside_others(&nats).await);
+    let mut rows = messages("a", 10);
+    rows[4] = message("a", &"x".repeat(8_000));
+    let others = messages("b", 5);
+    let (answers, theirs) = tokio::join!(one.publish(&rows), two.publish(&others));
+    assert!(theirs.iter().all(is_stored), "{theirs:?}");
+    assert!(answers[..4].iter().all(is_stored), "{answers:?}");
+    let unknown = |it: &Published| matches!(it, Published::Unknown(_));
+    assert!(answers[4..].iter().all(unknown), "{answers:?}");
+    assert_eq!(of_these(&nats, &rows).await, ids(&rows[..4]));
 }

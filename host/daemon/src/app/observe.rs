@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qx_events::ports::{Lag, Stream};
+use qx_events::shard::Split;
 use qx_events::{Component, ComponentName, Fault, LetterFilter};
 use qx_pipeline::{Dispatcher, LEASE_PREFIX, Mediator};
 use qx_store::Store;
@@ -26,6 +27,7 @@ const DRAINED_LOOKS: u32 = 3;
 #[derive(Clone)]
 pub struct Observer {
     roles: Roles,
+    split: Split,
     store: Store,
     stream: Option<Arc<dyn Stream>>,
     mediator: Arc<Mediator>,
@@ -37,6 +39,7 @@ impl Observer {
     pub(super) fn new(app: &App) -> Self {
         Self {
             roles: app.roles,
+            split: app.config.relay.split,
             store: app.store.clone(),
             stream: app.stream.as_ref().map(|opened| Arc::clone(&opened.stream)),
             mediator: Arc::clone(&app.mediator),
@@ -100,6 +103,16 @@ impl Observer {
             checks.push(match stream.check().await {
                 Ok(()) => Check::passed("stream"),
                 Err(fault) => Check::failed("stream", fault.chain()),
+            });
+        }
+        if self.roles.relay && self.split != Split::Whole {
+            checks.push(match self.store.split().await {
+                Ok(split) if split == self.split => Check::passed("parts of the outbox"),
+                Ok(split) => {
+                    let text = format!("the outbox is in {split} by now; start this host anew");
+                    Check::failed("parts of the outbox", text)
+                }
+                Err(fault) => Check::failed("parts of the outbox", fault.chain()),
             });
         }
         if self.roles.consumer {

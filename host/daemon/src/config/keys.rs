@@ -86,6 +86,7 @@ pub(super) mod bounds {
 pub(super) const GRANT_WORDS: &[&str] = &[
     "log", "config", "state", "emit", "clock", "random", "secrets", "http", "sql",
 ];
+pub(super) const SHARD_WORDS: &[&str] = &["ordering-key", "tenant", "correlation"];
 pub(super) const ROW_ORDER_WORDS: &[&str] = &["eager", "strict"];
 pub(super) const PUBLISH_WORDS: &[&str] = &["auto", "pipelined", "batch"];
 pub(super) const UNSIGNED_WORDS: &[&str] = &["deny", "warn", "allow"];
@@ -248,6 +249,16 @@ keys! {
             before they record events of one key need it. It costs a look at the open \
             transactions for each pass, and one that stays open holds every later row back: see \
             `qx-host outbox status`. On SQLite both are the same.");
+    RELAY_SHARDS = number("relay", "shards", 1, 64, "parts")
+        .default("1")
+        .doc("Parts that the outbox is split into, each with a relay of its own, on whichever \
+            host has its lease. The same for all hosts: change it while none runs, and let \
+            `qx-host migrate` do it. PostgreSQL only.");
+    RELAY_SHARD_BY = Key::new("relay", "shard_by", Kind::Word(SHARD_WORDS))
+        .default("ordering-key")
+        .doc("With `shards`: events that have the same of this are in one part, and keep their \
+            order. A component with `order = \"key\"` must have the same `key`. Events that have \
+            none are spread.");
     RELAY_PUBLISH = Key::new("relay", "publish", Kind::Word(PUBLISH_WORDS))
         .default("auto")
         .doc("How rows go to NATS: `pipelined`, or in atomic batches (`batch`), which are faster \

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use qx_broker::PublishWay;
-use qx_events::{Capability, Limits, RetryPolicy, Rights, Settings, StartFrom};
+use qx_events::shard::Split;
+use qx_events::{Capability, KeyField, Limits, RetryPolicy, Rights, Settings, StartFrom};
 use qx_pipeline::RowOrder;
 use url::Url;
 
@@ -188,6 +189,7 @@ fn components(reader: &Reader<'_>) -> ComponentsConfig {
     let defaults = defaults(reader);
     ComponentsConfig {
         defaults,
+        split: split(reader),
         dir: reader.path(&keys::COMPONENTS_DIR).unwrap_or_default(),
         cache_dir: reader.path(&keys::COMPONENTS_CACHE_DIR).unwrap_or_default(),
         grants: GrantTable::of_all(capabilities(&reader.words(&keys::COMPONENTS_GRANTS))),
@@ -266,6 +268,7 @@ fn relay(reader: &Reader<'_>) -> RelayConfig {
         retention: hours(reader, &keys::RELAY_RETENTION),
         lease: Duration::from_secs(reader.number(&keys::RELAY_LEASE)),
         order: row_order(reader.word(&keys::RELAY_ORDER).unwrap_or_default()),
+        split: split(reader),
         publish: publish(reader.word(&keys::RELAY_PUBLISH).unwrap_or_default()),
     };
     // A lease is renewed at each look, and must survive one that comes late.
@@ -284,6 +287,13 @@ fn relay(reader: &Reader<'_>) -> RelayConfig {
         );
     }
     relay
+}
+
+fn split(reader: &Reader<'_>) -> Split {
+    let by = reader.word(&keys::RELAY_SHARD_BY).unwrap_or_default();
+    let by = KeyField::parse(by).unwrap_or(KeyField::OrderingKey);
+    let shards = u16::try_from(reader.number(&keys::RELAY_SHARDS)).unwrap_or(u16::MAX);
+    Split::new(shards, by)
 }
 
 fn row_order(word: &str) -> RowOrder {

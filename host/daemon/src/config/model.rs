@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use qx_broker::PublishWay;
 use qx_events::Settings;
+use qx_events::shard::Split;
 use qx_pipeline::RowOrder;
 use url::Url;
 
@@ -98,6 +99,8 @@ pub struct ComponentsConfig {
     pub drain: Duration,
     /// What a component gets whose own file does not say otherwise.
     pub defaults: Settings,
+    /// Into which parts the outbox is split: only the events of one part have an order.
+    pub split: Split,
 }
 
 /// From the outbox to the stream.
@@ -113,6 +116,8 @@ pub struct RelayConfig {
     pub lease: Duration,
     /// Whether rows wait for earlier ones that are not committed.
     pub order: RowOrder,
+    /// Into which parts the outbox is split.
+    pub split: Split,
     /// How rows go to NATS.
     pub publish: PublishWay,
 }

@@ -12,6 +12,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
+use qx_events::shard::Split;
 use qx_events::{
     BreakerPolicy, Inbox, KeyField, Limits, Order, Pattern, RetryPolicy, Rights, Settings, Versions,
 };
@@ -149,7 +150,7 @@ fn read_config(file: &File, faults: &mut Vec<ConfigFault>) -> BTreeMap<String, S
 
 fn read_settings(reader: &Reader<'_>, host: &ComponentsConfig) -> Settings {
     let base = &host.defaults;
-    let order = read_order(reader);
+    let order = read_order(reader, host.split);
     let number = |key: &Key| reader.number_given(key);
     let millis = |key: &Key| number(key).map(Duration::from_millis);
     let retry = RetryPolicy {
@@ -198,12 +199,25 @@ fn read_settings(reader: &Reader<'_>, host: &ComponentsConfig) -> Settings {
     }
 }
 
-/// Both keys, or none of them.
-fn read_order(reader: &Reader<'_>) -> Order {
+/// Both keys, or none of them; and a key whose events are in one part of the outbox.
+fn read_order(reader: &Reader<'_>, split: Split) -> Order {
     let order = reader.word_given(&keys::ORDER);
     let key = reader.word_given(&keys::KEY).and_then(KeyField::parse);
     match (order, key) {
-        (Some("key"), Some(key)) => Order::Key(key),
+        (Some("key"), Some(key)) => {
+            if let Split::By(by, _) = split
+                && by != key
+            {
+                let (key, by) = (key.as_str(), by.as_str());
+                let text = format!(
+                    "the outbox is in {split}, and events of one {key} may be in different ones, \
+                     which keep no order among them; write \"{by}\", or split the outbox by {key} \
+                     (relay.shard_by)"
+                );
+                reader.fault(&keys::KEY, text);
+            }
+            Order::Key(key)
+        }
         (Some("key"), None) if !reader.is_given(&keys::KEY) => {
             let text = "\"key\" needs to know which; add key = \"tenant\", \"correlation\" or \"ordering-key\"";
             reader.fault(&keys::ORDER, text);

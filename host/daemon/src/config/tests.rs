@@ -167,7 +167,7 @@ fn a_misplaced_key_is_sent_where_it_belongs() {
         ),
         (
             "[relay]\nx = 1",
-            "etc/qx-host.toml:2:1: relay.x: unknown key; there are batch, poll_max_ms, retention_hours, lease_s, order, publish",
+            "etc/qx-host.toml:2:1: relay.x: unknown key; there are batch, poll_max_ms, retention_hours, lease_s, order, shards, shard_by, publish",
         ),
     ];
     for (text, expected) in table {

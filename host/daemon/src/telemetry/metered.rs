@@ -138,8 +138,11 @@ impl Witness for Metered {
             Sight::HeldBack { waited, .. } => self.relay.held_back.set(waited.as_secs_f64()),
             Sight::LetGo => self.relay.held_back.set(0.0),
             Sight::RelayLeads(leads) => {
-                self.relay.leads.set(f64::from(u8::from(*leads)));
-                if !leads {
+                // One for each part of the outbox.
+                if *leads {
+                    self.relay.leads.increment(1);
+                } else {
+                    self.relay.leads.decrement(1);
                     self.relay.held_back.set(0.0);
                 }
             }

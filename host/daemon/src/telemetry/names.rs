@@ -67,7 +67,7 @@ metrics! {
         "Rows set aside because they can never be published.";
 
     RELAY_LEADS = Kind::Gauge, "qx_relay_leads", "", [],
-        "1 while this process is the relay in charge of the outbox, else 0.";
+        "1 while this process is the relay in charge of the outbox, else 0; with `relay.shards` the parts of it that it is in charge of.";
     RELAY_PUBLISHED = Kind::Counter, "qx_relay_published_total", "rows", [],
         "Rows whose message the stream has stored.";
     RELAY_DUPLICATES = Kind::Counter, "qx_relay_duplicates_total", "rows", [],

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use qx_events::ports::{Clock, Subscription};
+use qx_events::shard::Shard;
 use qx_events::{
     Binding, CanaryPolicy, Component, ComponentName, ExportIndex, Inbox, KeyField, Order, Pattern,
     RetryPolicy, Settings, Versions,
@@ -198,14 +199,20 @@ impl Host {
             lease_term: TERM,
             order: RowOrder::Eager,
             retention: Duration::from_hours(1),
+            beside_others: false,
             holder: self.name.clone(),
         });
     }
 
     pub(crate) fn relay_with(&mut self, config: RelayConfig) {
+        self.relay_of(Shard::default(), config);
+    }
+
+    /// Starts the relay of a part of the outbox.
+    pub(crate) fn relay_of(&mut self, shard: Shard, config: RelayConfig) {
         let relay = Relay::new(
             config,
-            Arc::new(self.db.clone()),
+            Arc::new(self.db.part(shard)),
             Arc::new(self.broker.clone()),
             Arc::clone(&self.nudge),
             Arc::new(Scribe(self.history.clone())),

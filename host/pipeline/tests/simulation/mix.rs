@@ -96,6 +96,7 @@ impl Mix {
             lease_term: TERM,
             order: RowOrder::Eager,
             retention: Duration::from_hours(10_000),
+            beside_others: false,
             holder: host.name.clone(),
         });
         host.replay();

@@ -5,6 +5,8 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
+use qx_events::KeyField;
+use qx_events::shard::Split;
 use qx_pipeline::{RelayConfig, RowOrder};
 
 use crate::acts::placed;
@@ -18,16 +20,20 @@ const SEEDS: u64 = 150;
 /// Things that happen for one seed before everything behaves.
 const STEPS: u32 = 40;
 
-fn relay(world: &World, number: u32, order: RowOrder) -> Host {
+fn relay(world: &World, number: u32, (order, split): (RowOrder, Split)) -> Host {
     let mut host = world.host(&format!("h{number}"));
-    host.relay_with(RelayConfig {
+    let config = RelayConfig {
         batch: 7,
         poll_max: Duration::from_millis(200),
         lease_term: TERM,
         order,
         retention: Duration::from_hours(10_000),
+        beside_others: split != Split::Whole,
         holder: host.name.clone(),
-    });
+    };
+    for shard in split.all() {
+        host.relay_of(shard, config.clone());
+    }
     host
 }
 
@@ -89,11 +95,12 @@ impl Producers<'_> {
 
 /// Rows come, relays come and go, and out of a hundred messages some are lost in
 /// the middle of their batch, or stored without an answer.
-async fn play(seed: u64, order: RowOrder) {
+async fn play(seed: u64, how: (RowOrder, Split)) {
+    let (order, split) = how;
     let percent = 2 + u32::try_from(seed % 20).unwrap();
     let world = World::with(Mischief::seeded(seed, percent));
     let below = |end| world.mischief.below(end);
-    let mut hosts = vec![relay(&world, 0, order)];
+    let mut hosts = vec![relay(&world, 0, how)];
     let mut producers = Producers {
         world: &world,
         committed: BTreeSet::new(),
@@ -112,7 +119,7 @@ async fn play(seed: u64, order: RowOrder) {
             _ => world.broker.door.set(Weather::Fair),
         }
         if hosts.len() < 2 {
-            hosts.push(relay(&world, step, order));
+            hosts.push(relay(&world, step, how));
         }
         pass(Duration::from_millis(u64::from(below(1_500)))).await;
     }
@@ -132,10 +139,18 @@ async fn play(seed: u64, order: RowOrder) {
         .collect();
     let history = &world.history;
     let committed: Vec<u128> = producers.committed.into_iter().collect();
-    assert_eq!(firsts, committed, "QX_SEED={seed}\n{history}");
+    // Between two parts there is no order.
+    for number in 0..u128::from(split.shards()) {
+        let of = |ids: &[u128]| -> Vec<u128> {
+            let own = |id: &u128| id % u128::from(split.shards()) == number;
+            ids.iter().copied().filter(own).collect()
+        };
+        let (firsts, committed) = (of(&firsts), of(&committed));
+        assert_eq!(firsts, committed, "QX_SEED={seed}\n{history}");
+    }
 }
 
-fn play_all(order: RowOrder) {
+fn play_all(how: (RowOrder, Split)) {
     let one = std::env::var("QX_SEED")
         .ok()
         .map(|seed| seed.parse().unwrap());
@@ -147,25 +162,32 @@ fn play_all(order: RowOrder) {
             .start_paused(true)
             .build()
             .unwrap();
-        runtime.block_on(play(seed, order));
+        runtime.block_on(play(seed, how));
     }
 }
 
 #[test]
 fn no_row_is_stored_before_an_earlier_one_whatever_the_broker_loses() {
-    play_all(RowOrder::Eager);
+    play_all((RowOrder::Eager, Split::Whole));
 }
 
 #[test]
 fn a_strict_relay_stores_no_row_before_an_earlier_one_whoever_commits_first() {
-    play_all(RowOrder::Strict);
+    play_all((RowOrder::Strict, Split::Whole));
+}
+
+#[test]
+fn relays_of_several_parts_keep_the_order_of_each_whatever_the_broker_loses() {
+    let split = Split::By(KeyField::OrderingKey, 3);
+    play_all((RowOrder::Eager, split));
+    play_all((RowOrder::Strict, split));
 }
 
 /// And it does not wait for those that began later: they may be as long as they like.
 #[tokio::test(start_paused = true)]
 async fn rows_wait_for_the_transactions_that_were_open_before_them_and_for_no_other() {
     let world = World::new();
-    let mut host = relay(&world, 0, RowOrder::Strict);
+    let mut host = relay(&world, 0, (RowOrder::Strict, Split::Whole));
     pass(Duration::from_secs(1)).await;
     let early = world.db.tables().begin();
     world.db.tables().insert_in(early, &placed(1));
@@ -184,7 +206,7 @@ async fn rows_wait_for_the_transactions_that_were_open_before_them_and_for_no_ot
     let long = world.db.tables().begin();
     host.kill();
     world.db.insert(&placed(4));
-    host = relay(&world, 1, RowOrder::Strict);
+    host = relay(&world, 1, (RowOrder::Strict, Split::Whole));
     pass(TERM * 3).await;
     assert_eq!(world.broker.ids(), [1, 2, 3]);
     world.db.tables().commit(long);

@@ -203,6 +203,7 @@ async fn the_lease_is_kept_while_the_outbox_is_quiet_however_rarely_it_is_polled
         lease_term: TERM,
         order: RowOrder::Eager,
         retention: Duration::from_hours(1),
+        beside_others: false,
         holder: "a".to_owned(),
     });
     pass(Duration::from_secs(1)).await;
@@ -341,6 +342,7 @@ async fn a_row_leaves_at_its_due_time_also_when_the_relay_sleeps_or_was_restarte
         lease_term: TERM,
         order: RowOrder::Eager,
         retention: Duration::from_hours(1),
+        beside_others: false,
         holder: name.to_owned(),
     };
     let mut host = world.host("a");

@@ -6,18 +6,24 @@ use async_trait::async_trait;
 use qx_events::ports::{
     Due, Lease, OpenWriter, Outbox, OutboxStatus, PublishedRow, StreamState, Writers,
 };
+use qx_events::shard::{Shard, Split};
 use qx_events::{Fault, Row};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::Postgres;
+use super::split::columns;
 use crate::columns::{LAST_ERROR_CHARS_MAX, fit};
 
 /// By the clock at the moment of the write, not of its transaction: it may have
-/// waited for the other holder's.
+/// waited for the other holder's. Nobody gets it who has the outbox in other parts than
+/// it is in; who changes that waits until this is written.
 const LEASE: &str = "
+    WITH split AS MATERIALIZED (
+        SELECT 1 FROM qx_outbox_split WHERE shards = $4 AND split_by = $5 FOR SHARE
+    )
     INSERT INTO qx_leases AS own (name, holder, token, expires_at)
-    VALUES ('relay', $1, 1, clock_timestamp() + $2 * interval '1 millisecond')
+    SELECT $3, $1, 1, clock_timestamp() + $2 * interval '1 millisecond' FROM split
     ON CONFLICT (name) DO UPDATE SET
         holder = excluded.holder,
         token = own.token + (own.holder <> excluded.holder)::int,
@@ -28,7 +34,7 @@ const LEASE: &str = "
 /// The token goes on at once: what the former holder still writes is refused.
 const RELEASE: &str = "
     UPDATE qx_leases SET holder = '', token = token + 1, expires_at = '-infinity'
-    WHERE name = 'relay' AND token = $1";
+    WHERE name = $2 AND token = $1";
 
 /// Served by the index `qx_outbox_pending` alone: no sort.
 pub(super) const PENDING: &str = "
@@ -49,11 +55,21 @@ const NEWEST: &str = "
     WHERE octet_length(text) <= $2
     ORDER BY seq DESC";
 
+/// The same of one part, served by the index `qx_outbox_sharded` alone.
+pub(super) const PENDING_OF: &str = "
+    SELECT seq, id, event_name, event_version, correlation_id, tenant_id, ordering_key,
+           traceparent, tracestate,
+           coalesce(body, payload::text) AS body
+    FROM qx_outbox_events
+    WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL AND seq <= $2
+      AND qx_outbox_shard(seq, payload, tenant_id, correlation_id, ordering_key) = $3
+    ORDER BY seq LIMIT $1";
+
 /// One look at the index `qx_outbox_due`, as a rule. Not by `clock_timestamp()`, which
 /// no index serves. The next due time is as it was before.
 const COME_DUE: &str = "
     WITH lease AS MATERIALIZED (
-        SELECT 1 FROM qx_leases WHERE name = 'relay' AND token = $1
+        SELECT 1 FROM qx_leases WHERE name = $3 AND token = $1
     ), first AS MATERIALIZED (
         SELECT due_at FROM qx_outbox_events
         WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NOT NULL
@@ -71,7 +87,7 @@ const COME_DUE: &str = "
 /// of a row in the array, which is sorted.
 const MARK_PUBLISHED: &str = "
     WITH lease AS MATERIALIZED (
-        SELECT 1 FROM qx_leases WHERE name = 'relay' AND token = $1
+        SELECT 1 FROM qx_leases WHERE name = $6 AND token = $1
     ), marked AS (
         UPDATE qx_outbox_events
         SET published_at = clock_timestamp(), last_error = NULL,
@@ -88,7 +104,7 @@ const MARK_PUBLISHED: &str = "
 /// else take another index. The rule is `StreamState::lost`.
 const FORGET_LOST: &str = "
     WITH lease AS MATERIALIZED (
-        SELECT 1 FROM qx_leases WHERE name = 'relay' AND token = $1
+        SELECT 1 FROM qx_leases WHERE name = $5 AND token = $1
     ), forgotten AS (
         UPDATE qx_outbox_events
         SET published_at = NULL, stream_name = NULL, stream_seq = NULL, stream_created = NULL
@@ -116,7 +132,7 @@ const BY_POSITION: &str = "SET LOCAL enable_sort = off";
 
 const SET_ASIDE: &str = "
     WITH lease AS MATERIALIZED (
-        SELECT 1 FROM qx_leases WHERE name = 'relay' AND token = $1
+        SELECT 1 FROM qx_leases WHERE name = $4 AND token = $1
     ), parked AS (
         UPDATE qx_outbox_events SET failed_at = clock_timestamp(), last_error = $3
         WHERE seq = $2 AND published_at IS NULL AND failed_at IS NULL AND due_at IS NULL
@@ -149,59 +165,93 @@ const STATUS: &str = "
             WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL
             ORDER BY seq LIMIT 1) AS oldest_ms";
 
+/// A part of the outbox, or all of it. What comes due, what the stream has lost and what
+/// is cleaned up is every part's: whoever sees it first does it for all.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    postgres: Postgres,
+    shard: Shard,
+    lease: String,
+}
+
+impl Part {
+    pub(crate) fn new(postgres: Postgres, shard: Shard) -> Self {
+        Self {
+            postgres,
+            shard,
+            lease: shard.lease(),
+        }
+    }
+}
+
 #[async_trait]
-impl Outbox for Postgres {
+impl Outbox for Part {
     async fn lease(&self, holder: &str, term: Duration) -> Result<Option<Lease>, Fault> {
-        self.statement("take the relay's lease", async |session| {
-            let query = session.sql(LEASE).bind(holder).bind(millis(term));
-            let row = query.fetch_optional(session.conn()).await?;
-            row.map(|row| {
-                Ok(Lease {
-                    token: row.try_get(0)?,
+        self.postgres
+            .statement("take the relay's lease", async |session| {
+                let (shards, by) = columns(self.shard.of);
+                let query = session.sql(LEASE).bind(holder).bind(millis(term));
+                let query = query.bind(&self.lease).bind(shards).bind(by);
+                let row = query.fetch_optional(session.conn()).await?;
+                row.map(|row| {
+                    Ok(Lease {
+                        token: row.try_get(0)?,
+                    })
                 })
+                .transpose()
             })
-            .transpose()
-        })
-        .await
+            .await
     }
 
     async fn release(&self, lease: Lease) -> Result<(), Fault> {
-        self.statement("give the relay's lease back", async |session| {
-            session
-                .sql(RELEASE)
-                .bind(lease.token)
-                .execute(session.conn())
-                .await?;
-            Ok(())
-        })
-        .await
+        self.postgres
+            .statement("give the relay's lease back", async |session| {
+                session
+                    .sql(RELEASE)
+                    .bind(lease.token)
+                    .bind(&self.lease)
+                    .execute(session.conn())
+                    .await?;
+                Ok(())
+            })
+            .await
     }
 
     async fn pending_to(&self, last: i64, limit: u32) -> Result<Vec<Row>, Fault> {
-        self.statement("read rows that wait", async |session| {
-            let query = session.sql(PENDING).bind(i64::from(limit)).bind(last);
-            let rows = query.fetch_all(session.conn()).await?;
-            rows.iter().map(row).collect()
-        })
-        .await
+        self.postgres
+            .statement("read rows that wait", async |session| {
+                let (sql, number) = match self.shard.of {
+                    Split::Whole => (PENDING, None),
+                    Split::By(_, _) => (PENDING_OF, Some(i32::from(self.shard.number))),
+                };
+                let query = session.sql(sql).bind(i64::from(limit)).bind(last);
+                let query = match number {
+                    Some(number) => query.bind(number),
+                    None => query,
+                };
+                let rows = query.fetch_all(session.conn()).await?;
+                rows.iter().map(row).collect()
+            })
+            .await
     }
 
     async fn writers(&self) -> Result<Writers, Fault> {
-        self.open_writers().await
+        self.postgres.open_writers().await
     }
 
     async fn oldest_writer(&self) -> Result<Option<OpenWriter>, Fault> {
-        self.open_for_longest().await
+        self.postgres.open_for_longest().await
     }
 
     async fn newest(&self, limit: u32, body_bytes_max: u32) -> Result<Vec<Row>, Fault> {
-        self.statement("read the newest rows", async |session| {
-            let query = session.sql(NEWEST).bind(i64::from(limit));
-            let query = query.bind(i64::from(body_bytes_max));
-            let rows = query.fetch_all(session.conn()).await?;
-            rows.iter().map(row).collect()
-        })
-        .await
+        self.postgres
+            .statement("read the newest rows", async |session| {
+                let query = session.sql(NEWEST).bind(i64::from(limit));
+                let query = query.bind(i64::from(body_bytes_max));
+                let rows = query.fetch_all(session.conn()).await?;
+                rows.iter().map(row).collect()
+            })
+            .await
     }
 
     async fn mark_published(&self, lease: Lease, rows: &[PublishedRow]) -> Result<bool, Fault> {
@@ -213,33 +263,37 @@ impl Outbox for Postgres {
         let positions = rows.iter().map(|row| row.stored.sequence.cast_signed());
         let positions: Vec<i64> = positions.collect();
         let made: Vec<Option<i64>> = rows.iter().map(|row| row.stream_created_ns).collect();
-        self.statement("mark rows published", async |session| {
-            let query = session.sql(MARK_PUBLISHED).bind(lease.token);
-            let query = query
-                .bind(&seqs)
-                .bind(&streams)
-                .bind(&positions)
-                .bind(&made);
-            query.fetch_one(session.conn()).await?.try_get(0)
-        })
-        .await
+        self.postgres
+            .statement("mark rows published", async |session| {
+                let query = session.sql(MARK_PUBLISHED).bind(lease.token);
+                let query = query
+                    .bind(&seqs)
+                    .bind(&streams)
+                    .bind(&positions)
+                    .bind(&made)
+                    .bind(&self.lease);
+                query.fetch_one(session.conn()).await?.try_get(0)
+            })
+            .await
     }
 
     async fn come_due(&self, lease: Lease, limit: u32) -> Result<Option<Due>, Fault> {
-        self.call("look for rows that are due", async |session| {
-            let query = session.sql(COME_DUE).bind(lease.token);
-            let row = query
-                .bind(i64::from(limit))
-                .fetch_one(session.conn())
-                .await?;
-            let (held, came): (bool, i64) = (row.try_get("held")?, row.try_get("came")?);
-            let next: Option<i64> = row.try_get("next_ms")?;
-            Ok(held.then(|| Due {
-                came: came.max(0).cast_unsigned(),
-                next: next.map(|ms| Duration::from_millis(ms.max(0).cast_unsigned())),
-            }))
-        })
-        .await
+        self.postgres
+            .call("look for rows that are due", async |session| {
+                let query = session.sql(COME_DUE).bind(lease.token);
+                let row = query
+                    .bind(i64::from(limit))
+                    .bind(&self.lease)
+                    .fetch_one(session.conn())
+                    .await?;
+                let (held, came): (bool, i64) = (row.try_get("held")?, row.try_get("came")?);
+                let next: Option<i64> = row.try_get("next_ms")?;
+                Ok(held.then(|| Due {
+                    came: came.max(0).cast_unsigned(),
+                    next: next.map(|ms| Duration::from_millis(ms.max(0).cast_unsigned())),
+                }))
+            })
+            .await
     }
 
     async fn forget_lost(
@@ -249,60 +303,65 @@ impl Outbox for Postgres {
         limit: u32,
     ) -> Result<Option<u64>, Fault> {
         let end = i64::try_from(stream.last_seq).unwrap_or(i64::MAX);
-        self.call("look for rows that the stream has lost", async |session| {
-            session.sql(BY_POSITION).execute(session.conn()).await?;
-            let query = session.sql(FORGET_LOST).bind(lease.token);
-            let query = query.bind(stream.created_ns).bind(end);
-            let query = query.bind(i64::from(limit));
-            let row = query.fetch_one(session.conn()).await?;
-            let rows: i64 = row.try_get("rows")?;
-            let held: bool = row.try_get("held")?;
-            Ok(held.then(|| rows.max(0).cast_unsigned()))
-        })
-        .await
+        self.postgres
+            .call("look for rows that the stream has lost", async |session| {
+                session.sql(BY_POSITION).execute(session.conn()).await?;
+                let query = session.sql(FORGET_LOST).bind(lease.token);
+                let query = query.bind(stream.created_ns).bind(end);
+                let query = query.bind(i64::from(limit)).bind(&self.lease);
+                let row = query.fetch_one(session.conn()).await?;
+                let rows: i64 = row.try_get("rows")?;
+                let held: bool = row.try_get("held")?;
+                Ok(held.then(|| rows.max(0).cast_unsigned()))
+            })
+            .await
     }
 
     async fn set_aside(&self, lease: Lease, seq: i64, reason: &str) -> Result<bool, Fault> {
         let reason = fit(reason, LAST_ERROR_CHARS_MAX);
-        self.statement("set a row aside", async |session| {
-            let query = session
-                .sql(SET_ASIDE)
-                .bind(lease.token)
-                .bind(seq)
-                .bind(&reason);
-            query.fetch_one(session.conn()).await?.try_get(0)
-        })
-        .await
+        self.postgres
+            .statement("set a row aside", async |session| {
+                let query = session
+                    .sql(SET_ASIDE)
+                    .bind(lease.token)
+                    .bind(seq)
+                    .bind(&reason)
+                    .bind(&self.lease);
+                query.fetch_one(session.conn()).await?.try_get(0)
+            })
+            .await
     }
 
     async fn clean_up(&self, retention: Duration, limit: u32) -> Result<u64, Fault> {
-        self.statement("delete old published rows", async |session| {
-            let query = session
-                .sql(CLEAN_UP)
-                .bind(millis(retention))
-                .bind(i64::from(limit));
-            Ok(query.execute(session.conn()).await?.rows_affected())
-        })
-        .await
+        self.postgres
+            .statement("delete old published rows", async |session| {
+                let query = session
+                    .sql(CLEAN_UP)
+                    .bind(millis(retention))
+                    .bind(i64::from(limit));
+                Ok(query.execute(session.conn()).await?.rows_affected())
+            })
+            .await
     }
 
     async fn status(&self) -> Result<OutboxStatus, Fault> {
-        self.statement("count rows", async |session| {
-            let row = session.sql(STATUS).fetch_one(session.conn()).await?;
-            let count = |column: &str| {
-                Ok::<_, sqlx::Error>(row.try_get::<i64, _>(column)?.max(0).cast_unsigned())
-            };
-            Ok(OutboxStatus {
-                pending: count("waiting")? + count("delayed")?,
-                delayed: count("delayed")?,
-                oldest_pending_ms: row
-                    .try_get::<Option<i64>, _>("oldest_ms")?
-                    .map_or(0, |age| age.max(0).cast_unsigned()),
-                published: count("published")?,
-                failed: count("failed")?,
+        self.postgres
+            .statement("count rows", async |session| {
+                let row = session.sql(STATUS).fetch_one(session.conn()).await?;
+                let count = |column: &str| {
+                    Ok::<_, sqlx::Error>(row.try_get::<i64, _>(column)?.max(0).cast_unsigned())
+                };
+                Ok(OutboxStatus {
+                    pending: count("waiting")? + count("delayed")?,
+                    delayed: count("delayed")?,
+                    oldest_pending_ms: row
+                        .try_get::<Option<i64>, _>("oldest_ms")?
+                        .map_or(0, |age| age.max(0).cast_unsigned()),
+                    published: count("published")?,
+                    failed: count("failed")?,
+                })
             })
-        })
-        .await
+            .await
     }
 }
 

@@ -15,6 +15,8 @@ mod migrating;
 #[cfg(test)]
 mod postgres;
 #[cfg(test)]
+mod split;
+#[cfg(test)]
 mod stream;
 #[cfg(test)]
 mod world;

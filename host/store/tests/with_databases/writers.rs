@@ -160,7 +160,7 @@ async fn nothing_comes_before_what_was_newest_when_nobody_was_writing() {
             for _ in 0..=(number + round) % 3 {
                 producer::record(&mut *tx, &event("a")).await.unwrap();
             }
-            if (number + round) % 7 == 0 {
+            if (number + round).is_multiple_of(7) {
                 tx.rollback().await.unwrap();
             } else {
                 tx.commit().await.unwrap();

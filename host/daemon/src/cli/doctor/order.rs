@@ -1,5 +1,5 @@
 //! What `qx-host doctor` says of the order of the outbox: a transaction that holds
-//! rows back, or will.
+//! rows back, or will; an outbox that is in other parts than this host was told.
 
 use qx_pipeline::RowOrder;
 
@@ -14,10 +14,18 @@ const OPEN_MS_MAX: u64 = 10_000;
 /// found by others.
 pub(super) async fn look(config: &Config) -> Option<Finding> {
     let what = "order";
+    let store = open::existing_store(config).await.ok()?;
+    let (found, wanted) = (store.split().await.ok()?, config.relay.split);
+    if found != wanted {
+        let text = format!(
+            "the outbox is in {found}, and relay.shards says {wanted}: correct it, or stop every \
+             host and run `qx-host migrate`"
+        );
+        return Some(Finding::broken(what, text));
+    }
     if config.relay.order != RowOrder::Strict {
         return None;
     }
-    let store = open::existing_store(config).await.ok()?;
     Some(match store.outbox().oldest_writer().await {
         Ok(None) => Finding::ok(what, "strict; no transaction holds rows back"),
         Ok(Some(writer)) if writer.open_ms.is_some_and(|ms| ms < OPEN_MS_MAX) => {

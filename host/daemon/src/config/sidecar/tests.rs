@@ -221,3 +221,20 @@ fn all_faults_are_told_at_once() {
     let text = "x = 1\norder = 2\n[limits]\ntimeout_ms = \"1\"\n[[routes]]\nevents = [\"*a\"]\nversions = 1";
     assert_eq!(parse(text).unwrap_err().iter().count(), 5);
 }
+
+#[test]
+fn a_component_is_in_order_by_the_key_that_the_outbox_is_split_by_or_not_at_all() {
+    let split = [("relay.shards", "4"), ("relay.shard_by", "tenant")];
+    let host = Config::load(None, [], &split).unwrap().components;
+    let parse = |text: &str| Sidecar::parse(Path::new("stars.toml"), text, &host);
+    let by_tenant = parse("order = \"key\"\nkey = \"tenant\"").unwrap();
+    assert_eq!(by_tenant.settings.order, Order::Key(KeyField::Tenant));
+    assert!(parse("").is_ok());
+    let faults = parse("order = \"key\"\nkey = \"correlation\"").unwrap_err();
+    assert_eq!(
+        faults.to_string(),
+        "stars.toml:2:7: key: the outbox is in 4 parts by tenant, and events of one correlation may \
+         be in different ones, which keep no order among them; write \"tenant\", or split the outbox \
+         by correlation (relay.shard_by)"
+    );
+}

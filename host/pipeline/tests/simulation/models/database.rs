@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use qx_events::ports::{Due, StateValue, StreamState};
+use qx_events::shard::Shard;
 use qx_events::{ComponentName, DeadLetter, Digest, Envelope, Record, Row};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -81,6 +82,8 @@ pub(crate) struct Tables {
     pub(crate) open: BTreeMap<i64, Vec<StoredRow>>,
     last_number: i64,
     pub(crate) term: Option<Term>,
+    /// The leases of the other parts of the outbox.
+    pub(super) terms: BTreeMap<u16, Option<Term>>,
     pub(crate) last_token: i64,
     /// The leases but for the relay's, by name.
     pub(crate) leases: BTreeMap<String, Term>,
@@ -201,6 +204,8 @@ impl Tables {
 pub(crate) struct Database {
     pub(crate) door: Door,
     pub(crate) history: History,
+    /// The part of the outbox that is looked at.
+    pub(super) shard: Shard,
     tables: Arc<Mutex<Tables>>,
 }
 
@@ -209,6 +214,7 @@ impl Database {
         Self {
             door: Door::new(Arc::clone(mischief)),
             history: history.clone(),
+            shard: Shard::default(),
             tables: Arc::default(),
         }
     }
@@ -216,6 +222,14 @@ impl Database {
     pub(crate) fn of(&self, life: &Life) -> Self {
         Self {
             door: self.door.of(life),
+            ..self.clone()
+        }
+    }
+
+    /// The same, for the relay of a part.
+    pub(crate) fn part(&self, shard: Shard) -> Self {
+        Self {
+            shard,
             ..self.clone()
         }
     }

@@ -7,36 +7,50 @@ use async_trait::async_trait;
 use qx_events::ports::{
     Due, Lease, OpenWriter, Outbox, OutboxStatus, PublishedRow, StreamState, Writer, Writers,
 };
+use qx_events::shard::Shard;
 use qx_events::{Fault, Row};
 use tokio::time::Instant;
 
-use super::database::{Database, Tables, Term};
+use super::database::{Database, StoredRow, Tables, Term};
 use crate::history::Effect;
 
-fn holder_of(tables: &Tables, lease: Lease) -> Option<String> {
-    let term = tables.term.as_ref()?;
+/// The lease of a part; that of the first is the whole's.
+fn term(tables: &mut Tables, shard: Shard) -> &mut Option<Term> {
+    match shard.number {
+        0 => &mut tables.term,
+        number => tables.terms.entry(number).or_default(),
+    }
+}
+
+fn is_in(row: &StoredRow, shard: Shard) -> bool {
+    row.event.as_u128() % u128::from(shard.of.shards()) == u128::from(shard.number)
+}
+
+fn holder_of(tables: &mut Tables, shard: Shard, lease: Lease) -> Option<String> {
+    let term = term(tables, shard).as_ref()?;
     (term.token == lease.token && Instant::now() < term.ends).then(|| term.holder.clone())
 }
 
 #[async_trait]
 impl Outbox for Database {
-    async fn lease(&self, holder: &str, term: Duration) -> Result<Option<Lease>, Fault> {
+    async fn lease(&self, holder: &str, span: Duration) -> Result<Option<Lease>, Fault> {
         self.door.enter("take the lease").await?;
         let now = Instant::now();
         let token = {
             let mut tables = self.tables();
             tables.lease_requests += 1;
-            let token = match &tables.term {
+            let next = tables.last_token + 1;
+            let token = match term(&mut tables, self.shard) {
                 Some(own) if own.ends > now && own.holder != holder => return Ok(None),
                 Some(own) if own.ends > now => own.token,
-                Some(_) | None => tables.last_token + 1,
+                Some(_) | None => next,
             };
-            tables.last_token = token;
+            tables.last_token = tables.last_token.max(token);
             let holder = holder.to_owned();
-            tables.term = Some(Term {
+            *term(&mut tables, self.shard) = Some(Term {
                 holder,
                 token,
-                ends: now + term,
+                ends: now + span,
             });
             token
         };
@@ -50,13 +64,8 @@ impl Outbox for Database {
         self.door.enter("release the lease").await?;
         {
             let mut tables = self.tables();
-            if tables
-                .term
-                .as_ref()
-                .is_some_and(|own| own.token == lease.token)
-            {
-                tables.term = None;
-            }
+            let own = term(&mut tables, self.shard);
+            own.take_if(|own| own.token == lease.token);
         }
         let token = lease.token;
         self.history.push(Effect::Released { token });
@@ -69,7 +78,7 @@ impl Outbox for Database {
             let tables = self.tables();
             let waits = tables.rows.range(..=last).map(|(_, row)| row);
             waits
-                .filter(|row| row.waits())
+                .filter(|row| row.waits() && is_in(row, self.shard))
                 .take(limit as usize)
                 .map(|row| row.row.clone())
                 .collect()
@@ -113,7 +122,7 @@ impl Outbox for Database {
         self.door.enter("mark rows").await?;
         {
             let mut tables = self.tables();
-            let Some(holder) = holder_of(&tables, lease) else {
+            let Some(holder) = holder_of(&mut tables, self.shard, lease) else {
                 return Ok(false);
             };
             for row in rows {
@@ -135,7 +144,7 @@ impl Outbox for Database {
         self.door.enter("look for rows that are due").await?;
         let due = {
             let mut tables = self.tables();
-            if holder_of(&tables, lease).is_none() {
+            if holder_of(&mut tables, self.shard, lease).is_none() {
                 return Ok(None);
             }
             tables.come_due(limit)
@@ -153,7 +162,7 @@ impl Outbox for Database {
         self.door.enter("forget rows").await?;
         let forgotten = {
             let mut tables = self.tables();
-            if holder_of(&tables, lease).is_none() {
+            if holder_of(&mut tables, self.shard, lease).is_none() {
                 return Ok(None);
             }
             let lost = tables.rows.values_mut().filter(|row| {
@@ -178,7 +187,7 @@ impl Outbox for Database {
         self.door.enter("set a row aside").await?;
         {
             let mut tables = self.tables();
-            if holder_of(&tables, lease).is_none() {
+            if holder_of(&mut tables, self.shard, lease).is_none() {
                 return Ok(false);
             }
             if let Some(row) = tables.rows.get_mut(&seq) {
