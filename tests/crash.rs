@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use acceptance::trial::{SPIN_LONG, Trial};
-use acceptance::{Way, World, account, webhooks_file};
+use acceptance::{Way, World, account, digest, rebuilt, webhooks_file};
+use qx_sandbox::testing::ping;
 use serde_json::json;
 
 /// How long a host may take to come to where it dies.
@@ -208,4 +209,103 @@ async fn broker_and_database_may_die_under_load() {
     assert_eq!(host.stop().await, 0, "{}", world.printed());
     world.drain().await;
     account::check(&world, TIMES).await;
+}
+
+const FINE: &str = "(call $ok)";
+
+/// The host has died in its window.
+async fn dies(world: &mut World) {
+    let mut host = world.host.take().unwrap();
+    let status = host.ended(PATIENCE).await;
+    assert_eq!(status.code(), None, "ended by a signal: {}", host.printed());
+}
+
+async fn history(world: &World, component: &str) -> Vec<(String, String)> {
+    let args = ["handlers", "history", component, "--output", "json"];
+    let lines = world.qx(&args).await.ok().json();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let line = |line: &serde_json::Value| (text(&line["action"]), text(&line["by"]));
+    lines.as_array().unwrap().iter().map(line).collect()
+}
+
+/// The command that puts a build into the folder dies between its settings and itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn deploy_1() {
+    let mut world = World::with(Way::Embedded, &["triage"]).await;
+    world.run().await;
+    world.serves(&["triage"]).await;
+    let old = world.listed("triage").await["digest"].clone();
+    let bytes = rebuilt("triage", "two");
+    std::fs::write(world.path("two.wasm"), &bytes).unwrap();
+    world.write("two.toml", "[limits]\ncpu_ms = 1999\n");
+    let load = [
+        "handlers",
+        "load",
+        "two.wasm",
+        "--name",
+        "triage",
+        "--sidecar",
+        "two.toml",
+    ];
+    let died = world.qx_with(&load, &[("QX_CRASH_AT", "deploy-1")]).await;
+    assert_eq!(died.code, -1, "ended by a signal: {died:?}");
+    assert!(world.path("components/triage.toml").is_file());
+    assert_eq!(world.listed("triage").await["digest"], old);
+    drop(world.qx(&load).await.ok());
+    assert_eq!(
+        world.listed("triage").await["digest"],
+        digest(&bytes).as_str()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deploy_2() {
+    let mut world = World::with(Way::Embedded, &["triage"]).await;
+    world.run_with(&[], &[("QX_CRASH_AT", "deploy-2:2")]).await;
+    world.serves(&["triage"]).await;
+    let bytes = rebuilt("triage", "two");
+    world.put("triage.wasm", &bytes);
+    dies(&mut world).await;
+    world.run().await;
+    let is_new = |seen: &serde_json::Value| seen["digest"] == digest(&bytes).as_str();
+    world.lists("triage", is_new).await;
+    let line = |action: &str| (action.to_owned(), "folder".to_owned());
+    assert_eq!(
+        history(&world, "triage").await,
+        [line("swap"), line("load")]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deploy_3() {
+    let mut world = World::with(Way::Embedded, &[]).await;
+    world.run_with(&[], &[("QX_CRASH_AT", "deploy-3")]).await;
+    world.put(
+        "pings.toml",
+        b"[canary]\npercent = 100\nfailed_percent = 0\n",
+    );
+    let (good, bad) = (ping(FINE, ""), ping("(unreachable)", ""));
+    world.put("pings.wasm", &good);
+    world.serves(&["pings"]).await;
+    world.put("pings.wasm", &bad);
+    world
+        .lists("pings", |seen| seen["canary"].is_object())
+        .await;
+    drop(world.trigger("ping", &json!({})).await);
+    dies(&mut world).await;
+    assert_eq!(
+        std::fs::read(world.path("components/pings.wasm")).unwrap(),
+        bad
+    );
+    world.run().await;
+    let is_back = |seen: &serde_json::Value| {
+        seen["state"] == "serving" && seen["digest"] == digest(&good).as_str()
+    };
+    world.lists("pings", is_back).await;
+    assert_eq!(
+        std::fs::read(world.path("components/pings.wasm")).unwrap(),
+        good
+    );
+    let handled = "SELECT lower(hex(digest)) FROM qx_inbox WHERE component = 'pings'";
+    world.settles(handled, &[&[&digest(&good)]]).await;
 }

@@ -175,8 +175,9 @@ fn every_crash_window_is_in_the_readme_and_has_a_test() {
 }
 
 /// Suites whose every test is about a fault.
-const FAULT_SUITES: [&str; 9] = [
-    "amnesia", "brokers", "crash", "mutants", "paused", "relays", "soak", "upgrade", "wires",
+const FAULT_SUITES: [&str; 10] = [
+    "amnesia", "brokers", "crash", "mutants", "paused", "relays", "soak", "swaps", "upgrade",
+    "wires",
 ];
 
 /// The tables of the page on promises: the cells of each line, and the tests in it.

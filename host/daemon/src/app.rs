@@ -18,7 +18,7 @@ use qx_sandbox::LogSink;
 use tokio::sync::Notify;
 
 use crate::admin::Admin;
-use crate::catalog::Catalog;
+use crate::catalog::{self, Catalog};
 use crate::clock::SystemClock;
 use crate::config::{Config, StreamKind};
 use crate::fleet::{Fleet, Timing};
@@ -131,10 +131,14 @@ impl App {
         });
         let catalog = Catalog::new(
             config.components.clone(),
-            sandbox,
-            Arc::clone(&mediator),
-            fleet,
-            clock,
+            catalog::Services {
+                sandbox,
+                mediator: Arc::clone(&mediator),
+                fleet,
+                deployments: store.deployments(),
+                clock,
+                metrics: around.metrics.clone(),
+            },
         )
         .beside(store.outbox());
         Ok(Self {
@@ -181,6 +185,7 @@ impl App {
     /// What operators have paused is known before the first message is taken.
     async fn start_pausing(&self) -> Pausing {
         let (dispatcher, catalog) = (Arc::clone(&self.dispatcher), Arc::clone(&self.catalog));
+        let catalog = (catalog, self.roles.calls_handlers());
         let pausing = Pausing::new(self.store.pauses(), dispatcher, catalog);
         if let Err(fault) = pausing.look().await {
             tracing::warn!(error = fault.chain(), "pauses cannot be read for now");

@@ -3,11 +3,13 @@
 mod args;
 mod audit;
 mod build;
+mod deploy;
 mod dev;
 mod dlq;
 mod doctor;
 mod exit;
 mod handlers;
+mod history;
 mod keygen;
 mod migrate;
 mod new;
@@ -72,6 +74,14 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
             Command::Trigger(args) => trigger::trigger(config, args).await,
             Command::Handlers(HandlersCommand::List(output)) => {
                 handlers::list(config, output.output).await
+            }
+            Command::Handlers(HandlersCommand::Load(args)) => deploy::load(config, &args).await,
+            Command::Handlers(HandlersCommand::Swap(args)) => deploy::swap(config, &args).await,
+            Command::Handlers(HandlersCommand::Rollback(args)) => {
+                deploy::rollback(config, &args).await
+            }
+            Command::Handlers(HandlersCommand::History(args)) => {
+                history::history(config, &args).await
             }
             Command::Handlers(HandlersCommand::Pause(args)) => {
                 handlers::change(config, "pause", &args).await

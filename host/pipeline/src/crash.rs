@@ -9,7 +9,7 @@ macro_rules! windows {
         /// Places to die in. A gap between two adjacent effects has a `CRASH WINDOW`
         /// comment where it lies; each has a test of its name in `tests/crash.rs`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(crate) enum Window {
+        pub enum Window {
             $($(#[$doc])* $window,)+
         }
 
@@ -44,11 +44,17 @@ windows! {
     /// The retry of a dead letter taken, not yet settled. The comment is where the
     /// request is taken, in the store.
     Retry1 = "retry-1",
+    /// Settings put into the folder of components, the component not yet.
+    Deploy1 = "deploy-1",
+    /// A build in service, not yet in the history.
+    Deploy2 = "deploy-2",
+    /// A canary refused, its file still in the folder.
+    Deploy3 = "deploy-3",
 }
 
 /// Dies here, if a test asked for it.
 #[cfg(debug_assertions)]
-pub(crate) fn point(window: Window) {
+pub fn point(window: Window) {
     use std::sync::atomic::{AtomicU32, Ordering};
     static PASSES: AtomicU32 = AtomicU32::new(0);
 
@@ -65,7 +71,7 @@ pub(crate) fn point(window: Window) {
 /// Nothing, in a release build.
 #[cfg(not(debug_assertions))]
 #[inline]
-pub(crate) fn point(_: Window) {}
+pub fn point(_: Window) {}
 
 /// Dies in the call of a handler with an event of the name in `QX_CRASH_ON`, or
 /// with its id, if a test asked for it: an event that kills the host.

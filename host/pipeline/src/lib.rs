@@ -6,7 +6,7 @@
 
 pub mod backoff;
 pub mod consumer;
-mod crash;
+pub mod crash;
 pub mod dispatcher;
 pub mod gates;
 mod grace;

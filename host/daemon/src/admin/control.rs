@@ -4,6 +4,8 @@ use async_trait::async_trait;
 use qx_events::{ComponentName, Fault};
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::{Announcement, TooMany};
+
 /// Who asks, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +32,12 @@ pub enum Refusal {
     /// No such component.
     #[error("no component `{0}` in the catalog; `qx-host handlers list` shows those there are")]
     Unknown(ComponentName),
+    /// The announcement of a build is not taken.
+    #[error(transparent)]
+    Announced(#[from] TooMany),
+    /// It runs no components.
+    #[error("this host runs no components: ask one that does")]
+    NoComponents,
     /// The database does not do it now.
     #[error("the database does not answer, and nothing was changed; try again: {}", .0.chain())]
     Database(Fault),
@@ -40,6 +48,14 @@ pub enum Refusal {
 pub trait Control: Send + Sync {
     /// Gives a component no more messages, on every host, until it is resumed.
     async fn pause(&self, component: &ComponentName, request: &Request) -> Result<(), Refusal>;
+
+    /// A build of it is about to be put into the folder of components. Takes no code:
+    /// what counts is the file.
+    async fn announce(
+        &self,
+        component: &ComponentName,
+        build: &Announcement,
+    ) -> Result<(), Refusal>;
 
     /// Gives it messages again, also when its breaker on this host is open.
     async fn resume(&self, component: &ComponentName) -> Result<Resumed, Refusal>;

@@ -1,6 +1,7 @@
 //! What the admin pages ask of the host, and the shapes of the answers.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::rights::RightsView;
@@ -24,6 +25,7 @@ pub struct HandlerView {
     pub digest: Option<String>,
     /// `serving`, `broken`, or `degraded`: the file is broken and the build before
     /// it is still in service. `paused`: a build is in service and gets no messages.
+    /// `loading`: the first build was announced.
     pub state: String,
     /// Patterns it takes.
     pub events: Vec<String>,
@@ -46,6 +48,15 @@ pub struct HandlerView {
     /// What the build in service may do; none when nothing is in service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rights: Option<RightsView>,
+    /// The build that was announced and is on its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loading: Option<String>,
+    /// The build that is tried beside the one in service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanaryView>,
+    /// SHA-256 of the file that cannot be loaded, when it could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_digest: Option<String>,
     /// The step at which the file was found not to be loadable: `read`, `verify`,
     /// `check`, `compile` or `instantiate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,6 +71,49 @@ pub struct HandlerView {
     pub warning: Option<String>,
     /// Since when it is so, ISO 8601.
     pub since: String,
+}
+
+/// A build that is tried, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanaryView {
+    /// SHA-256 of the build.
+    pub digest: String,
+    /// Its share of the events, in percent.
+    pub percent: u8,
+    /// Events that it was given and that ended.
+    pub events: u64,
+    /// Events that it must have been given.
+    pub events_wanted: u32,
+    /// Of its events, those that trapped or broke a limit.
+    pub failed: u64,
+    /// Of its events, those that it put off or rejected.
+    pub declined: u64,
+}
+
+impl HandlerView {
+    /// A component of which a build was announced, and nothing is there yet.
+    pub fn loading(component: &str, now: DateTime<Utc>) -> Self {
+        Self {
+            component: component.to_owned(),
+            digest: None,
+            state: "loading".to_owned(),
+            events: Vec::new(),
+            versions: Vec::new(),
+            signature: None,
+            signed_by: None,
+            order: None,
+            consumed_by: None,
+            rights: None,
+            loading: None,
+            canary: None,
+            file_digest: None,
+            step: None,
+            draining: 0,
+            reason: None,
+            warning: None,
+            since: now.to_rfc3339(),
+        }
+    }
 }
 
 /// Whether the host can do its work: it can when every check passes.

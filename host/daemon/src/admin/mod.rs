@@ -18,6 +18,6 @@ mod server;
 
 pub use client::ClientError;
 pub use control::{Control, Refusal, Request, Resumed};
-pub use insight::{Check, HandlerView, Insight, Readiness};
+pub use insight::{CanaryView, Check, HandlerView, Insight, Readiness};
 pub use rights::RightsView;
 pub use server::{Admin, AdminError};

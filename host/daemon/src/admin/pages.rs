@@ -15,6 +15,7 @@ use super::control::{Control, Refusal, Request, Resumed};
 use super::door::{Door, guard};
 use super::insight::{Check, Insight, Readiness};
 use super::pulse::Pulse;
+use crate::catalog::Announcement;
 use crate::telemetry::Metrics;
 use qx_events::ComponentName;
 
@@ -44,6 +45,7 @@ pub(super) fn router(shown: Shown, door: Door) -> Router {
         .route("/api/handlers", get(handlers))
         .route("/api/handlers/{component}/pause", post(pause))
         .route("/api/handlers/{component}/resume", post(resume))
+        .route("/api/handlers/{component}/announce", post(announce))
         .fallback(|| async { (StatusCode::NOT_FOUND, CONTENTS) })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(door, guard))
@@ -147,6 +149,22 @@ async fn resume(
     }
 }
 
+/// Is told of a build that is about to lie in the folder. As with a pause, only who
+/// can send JSON here can say so; and it is the file that counts.
+async fn announce(
+    State(shown): State<Arc<Shown>>,
+    Path(component): Path<String>,
+    Json(build): Json<Announcement>,
+) -> Response {
+    match control_of(&shown, &component) {
+        Ok((control, name)) => {
+            let announced = control.announce(&name, &build).await;
+            answer(announced.map(|()| "announced\n"))
+        }
+        Err((status, text)) => (status, text).into_response(),
+    }
+}
+
 fn control_of(
     shown: &Shown,
     component: &str,
@@ -165,7 +183,8 @@ fn answer(changed: Result<&'static str, Refusal>) -> Response {
         Ok(words) => words.into_response(),
         Err(refusal) => {
             let status = match &refusal {
-                Refusal::Unknown(_) => StatusCode::NOT_FOUND,
+                Refusal::Unknown(_) | Refusal::NoComponents => StatusCode::NOT_FOUND,
+                Refusal::Announced(_) => StatusCode::BAD_REQUEST,
                 Refusal::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
             };
             (status, format!("{refusal}\n")).into_response()

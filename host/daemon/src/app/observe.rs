@@ -129,7 +129,7 @@ impl Observer {
 #[async_trait::async_trait]
 impl Insight for Observer {
     async fn handlers(&self) -> Vec<HandlerView> {
-        let mut views = self.catalog.slots();
+        let mut views = self.catalog.views();
         if views.iter().any(|view| view.order.is_some()) {
             // Who cannot be asked now is not named.
             let held = self.store.leases().held().await.unwrap_or_default();
@@ -173,8 +173,11 @@ impl Sampled for Observer {
                 lags.push((component.name.clone(), lag));
             }
         }
-        let mut components = BTreeMap::new();
+        let (mut components, mut canaries) = (BTreeMap::new(), BTreeMap::new());
         for slot in self.handlers().await {
+            if let Some(canary) = &slot.canary {
+                canaries.insert(slot.component.clone(), canary.percent);
+            }
             *components.entry(slot.state).or_insert(0) += 1;
         }
         Sample {
@@ -187,6 +190,7 @@ impl Sampled for Observer {
                 .ok(),
             lags,
             components,
+            canaries,
         }
     }
 }

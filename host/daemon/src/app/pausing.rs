@@ -1,6 +1,6 @@
-//! What operators pause and resume: written to the database, where every host
-//! looks every few seconds; there too, who consumes a component in order that this
-//! host would not.
+//! What operators ask of a host: pauses, written to the database, where every host
+//! looks every few seconds; and builds that they are about to deploy. In the database
+//! too: who consumes a component in order that this host would not.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use qx_pipeline::Dispatcher;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Control, Refusal, Request, Resumed};
-use crate::catalog::Catalog;
+use crate::catalog::{Announcement, Catalog};
 
 /// How often a host looks: how long another host goes on after a pause.
 const EVERY: Duration = Duration::from_secs(2);
@@ -23,18 +23,20 @@ pub(super) struct Pausing {
     pauses: Arc<dyn Pauses>,
     dispatcher: Arc<Dispatcher>,
     catalog: Arc<Catalog>,
+    has_components: bool,
 }
 
 impl Pausing {
     pub(super) fn new(
         pauses: Arc<dyn Pauses>,
         dispatcher: Arc<Dispatcher>,
-        catalog: Arc<Catalog>,
+        (catalog, has_components): (Arc<Catalog>, bool),
     ) -> Self {
         Self {
             pauses,
             dispatcher,
             catalog,
+            has_components,
         }
     }
 
@@ -61,8 +63,8 @@ impl Pausing {
     }
 
     fn is_there(&self, component: &ComponentName) -> bool {
-        let slots = self.catalog.slots();
-        slots
+        let views = self.catalog.views();
+        views
             .iter()
             .any(|slot| slot.component == component.as_str())
     }
@@ -78,6 +80,17 @@ impl Control for Pausing {
         let written = self.pauses.pause(component, by, reason).await;
         written.map_err(Refusal::Database)?;
         self.look().await.map_err(Refusal::Database)
+    }
+
+    async fn announce(
+        &self,
+        component: &ComponentName,
+        build: &Announcement,
+    ) -> Result<(), Refusal> {
+        if !self.has_components {
+            return Err(Refusal::NoComponents);
+        }
+        Ok(self.catalog.announce(component, build)?)
     }
 
     async fn resume(&self, component: &ComponentName) -> Result<Resumed, Refusal> {

@@ -1,5 +1,5 @@
-//! What lies in the folder, and what of it is new. Reads names and stamps, never
-//! contents; follows no symbolic link.
+//! What lies in the folder. Reads names and stamps, never contents; follows no
+//! symbolic link.
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
@@ -51,21 +51,15 @@ pub struct Seen {
     strangers: Vec<Stranger>,
 }
 
-/// The folder, and what was made of it last.
+/// The folder.
 pub struct Folder {
     dir: PathBuf,
-    last_look: Seen,
-    remembered: Seen,
 }
 
 impl Folder {
-    /// A folder nothing is known of yet.
+    /// The folder at this path.
     pub fn new(dir: PathBuf) -> Self {
-        Self {
-            dir,
-            last_look: Seen::default(),
-            remembered: Seen::default(),
-        }
+        Self { dir }
     }
 
     /// Looks.
@@ -112,48 +106,17 @@ impl Folder {
         seen.strangers.sort_by(|a, b| a.file.cmp(&b.file));
         Ok(seen)
     }
+}
 
-    /// Whether two looks in a row saw the same, or there is nothing new to settle.
-    pub fn is_settled(&mut self, seen: &Seen) -> bool {
-        let settled = *seen == self.last_look || *seen == self.remembered;
-        self.last_look = seen.clone();
-        settled
+impl Seen {
+    /// The components, by their files' stem.
+    pub(super) fn components(&self) -> &BTreeMap<String, Files> {
+        &self.components
     }
 
-    /// Components that are new or have changed.
-    pub fn changed(&self, seen: &Seen) -> Vec<(String, Files)> {
-        let known = &self.remembered.components;
-        seen.components
-            .iter()
-            .filter(|(stem, files)| known.get(*stem) != Some(files))
-            .map(|(stem, files)| (stem.clone(), files.clone()))
-            .collect()
-    }
-
-    /// Names that are no longer there.
-    pub fn gone(&self, seen: &Seen) -> Vec<String> {
-        let components = self.remembered.components.keys();
-        let lost = components
-            .filter(|stem| !seen.components.contains_key(*stem))
-            .cloned();
-        let strangers = self.remembered.strangers.iter();
-        let left = strangers
-            .filter(|old| !seen.strangers.iter().any(|new| new.file == old.file))
-            .map(|old| old.file.clone());
-        lost.chain(left).collect()
-    }
-
-    /// Strangers that were not there before.
-    pub fn new_strangers<'a>(&'a self, seen: &'a Seen) -> impl Iterator<Item = &'a Stranger> {
-        let known = &self.remembered.strangers;
-        seen.strangers
-            .iter()
-            .filter(move |stranger| !known.contains(stranger))
-    }
-
-    /// What was seen is now in service.
-    pub fn remember(&mut self, seen: Seen) {
-        self.remembered = seen;
+    /// The files that can be no component.
+    pub(super) fn strangers(&self) -> &[Stranger] {
+        &self.strangers
     }
 }
 
@@ -226,43 +189,23 @@ mod tests {
         (dir, folder)
     }
 
-    fn names(changed: &[(String, Files)]) -> Vec<&str> {
-        changed.iter().map(|(name, _)| name.as_str()).collect()
-    }
-
-    #[test]
-    fn a_file_is_new_until_it_is_remembered_and_again_when_it_changes() {
-        let (dir, mut folder) = folder();
-        std::fs::write(dir.path().join("stars.wasm"), "1").unwrap();
-        let seen = folder.look().unwrap();
-        assert!(!folder.is_settled(&seen), "one look is not enough");
-        let seen = folder.look().unwrap();
-        assert!(folder.is_settled(&seen));
-        assert_eq!(names(&folder.changed(&seen)), ["stars"]);
-        folder.remember(seen);
-
-        assert!(folder.changed(&folder.look().unwrap()).is_empty());
-        std::fs::write(dir.path().join("stars.toml"), "").unwrap();
-        assert_eq!(names(&folder.changed(&folder.look().unwrap())), ["stars"]);
-
-        std::fs::remove_file(dir.path().join("stars.wasm")).unwrap();
-        assert_eq!(folder.gone(&folder.look().unwrap()), ["stars"]);
-    }
-
     #[test]
     fn a_signature_belongs_to_its_component_and_may_come_later() {
-        let (dir, mut folder) = folder();
+        let (dir, folder) = folder();
         let signature = dir.path().join("stars.wasm.minisig");
         std::fs::write(&signature, "").unwrap();
         let alone = folder.look().unwrap();
         assert_eq!((alone.components.len(), alone.strangers.len()), (0, 0));
         std::fs::remove_file(&signature).unwrap();
         std::fs::write(dir.path().join("stars.wasm"), "").unwrap();
-        folder.remember(folder.look().unwrap());
+        let before = folder.look().unwrap();
         std::fs::write(&signature, "").unwrap();
-        let changed = folder.changed(&folder.look().unwrap());
-        assert_eq!(names(&changed), ["stars"]);
-        assert_eq!(changed[0].1.signature.as_ref(), Some(&signature));
+        let seen = folder.look().unwrap();
+        assert_ne!(seen.components, before.components);
+        assert_eq!(
+            seen.components["stars"].signature.as_ref(),
+            Some(&signature)
+        );
     }
 
     #[test]
@@ -291,6 +234,6 @@ mod tests {
         let seen = folder.look().unwrap();
         let strangers: Vec<&str> = seen.strangers.iter().map(|s| s.file.as_str()).collect();
         assert_eq!(strangers, ["Bad Name.wasm", "link.wasm"]);
-        assert!(folder.changed(&seen).is_empty());
+        assert!(seen.components.is_empty());
     }
 }

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::open;
 
 /// The address of the running host.
-fn listen_of(config: &Config) -> Result<SocketAddr, Failure> {
+pub(super) fn listen_of(config: &Config) -> Result<SocketAddr, Failure> {
     config.admin.listen.ok_or_else(|| {
         Failure::usage(
             "the host's admin address is off: set [admin] listen, for instance \"127.0.0.1:7420\"",
@@ -72,10 +72,21 @@ pub(super) async fn list(config: Option<&Path>, output: Output) -> Result<Exit, 
                     .chars()
                     .take(12)
                     .collect();
+                let tried = handler.canary.as_ref().map(|canary| {
+                    let short: String = canary.digest.chars().take(12).collect();
+                    let (percent, events) = (canary.percent, canary.events);
+                    let (wanted, failed) = (canary.events_wanted, canary.failed);
+                    let declined = canary.declined;
+                    format!(
+                        "{short} is tried with {percent} %: {events} of {wanted} events, {failed} failed, {declined} declined"
+                    )
+                });
                 let reason = match (&handler.step, &handler.reason) {
                     (Some(step), Some(reason)) => format!("{step}: {reason}"),
                     (_, Some(reason)) => reason.clone(),
-                    (_, None) => handler.warning.clone().unwrap_or_default(),
+                    (_, None) => tried
+                        .or_else(|| handler.warning.clone())
+                        .unwrap_or_default(),
                 };
                 let events = handler.events.join(" ");
                 let rights = handler.rights.as_ref().map(RightsView::line);

@@ -42,6 +42,10 @@ pub(super) mod bounds {
     const COLLECTED_MAX: u64 = 10_000;
     /// With its envelope a value still fits into a broker's message of 1 MiB.
     const VALUE_KB_MAX: u64 = 1_000;
+    /// More events than this show nothing that fewer would not.
+    const CANARY_EVENTS_MAX: u64 = 1_000_000;
+    /// A build that is tried for longer than a week is in service.
+    const WEEK_S: u64 = 7 * 24 * super::HOUR_S;
     /// More attempts than this are a queue that never empties.
     const ATTEMPTS_MAX: u64 = 1_000;
 
@@ -80,6 +84,16 @@ pub(super) mod bounds {
     }
     pub(in super::super) const fn value(section: &'static str) -> Key {
         number(section, "value_kb", 1, VALUE_KB_MAX, "KiB")
+    }
+    /// Of a hundred events.
+    pub(in super::super) const fn percent(name: &'static str) -> Key {
+        number("canary", name, 0, 100, "events of a hundred")
+    }
+    pub(in super::super) const fn canary_events() -> Key {
+        number("canary", "events", 1, CANARY_EVENTS_MAX, "events")
+    }
+    pub(in super::super) const fn canary_time() -> Key {
+        number("canary", "time_s", 0, WEEK_S, "seconds")
     }
 }
 
@@ -187,6 +201,28 @@ keys! {
     COMPONENTS_DRAIN = number("components", "drain_ms", 0, 600_000, "milliseconds")
         .default("30000")
         .doc("How long a build that was replaced may go on with the calls it began; then they are cut off and made again on its successor, and use up no attempt.");
+    COMPONENTS_BUILDS_DIR = Key::new("components", "builds_dir", Kind::Path)
+        .default(".qx/builds")
+        .doc("Builds that were in service, for `handlers rollback`. Only the host's user may read there.");
+    COMPONENTS_KEEP_BUILDS = number("components", "keep_builds", 1, 1_000, "builds")
+        .default("10")
+        .doc("Builds of each component that are kept there, for 90 days at most.");
+
+    CANARY_PERCENT = bounds::percent("percent")
+        .default("0")
+        .doc("Events that a new build of a component in service gets at first, until it is judged; 0: it replaces the old one at once. See docs/deploys.md.");
+    CANARY_EVENTS = bounds::canary_events()
+        .default("100")
+        .doc("Events that it must have been given before it comes into service for all.");
+    CANARY_TIME = bounds::canary_time()
+        .default("60")
+        .doc("Time that must have passed by then.");
+    CANARY_FAILED = bounds::percent("failed_percent")
+        .default("1")
+        .doc("Of its events, those that may trap or break a limit; with the one too many it is taken back.");
+    CANARY_DECLINED = bounds::percent("declined_percent")
+        .default("5")
+        .doc("Of its events, those that it may retry or reject beyond what the old build does.");
 
     DEFAULTS_ATTEMPTS = bounds::attempts("defaults")
         .default("5")

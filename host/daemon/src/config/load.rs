@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use qx_broker::PublishWay;
 use qx_events::shard::Split;
-use qx_events::{Capability, KeyField, Limits, RetryPolicy, Rights, Settings, StartFrom};
+use qx_events::{
+    CanaryPolicy, Capability, KeyField, Limits, RetryPolicy, Rights, Settings, StartFrom,
+};
 use qx_pipeline::RowOrder;
 use url::Url;
 
@@ -199,6 +201,10 @@ fn components(reader: &Reader<'_>) -> ComponentsConfig {
         compile_time: Duration::from_secs(reader.number(&keys::COMPONENTS_COMPILE_TIMEOUT)),
         compile_memory_bytes: reader.number(&keys::COMPONENTS_COMPILE_MEMORY) << 20,
         drain: millis(reader, &keys::COMPONENTS_DRAIN),
+        builds_dir: reader
+            .path(&keys::COMPONENTS_BUILDS_DIR)
+            .unwrap_or_default(),
+        builds_max: size(reader.number(&keys::COMPONENTS_KEEP_BUILDS)),
     }
 }
 
@@ -240,7 +246,13 @@ fn defaults(reader: &Reader<'_>) -> Settings {
     Settings {
         retry,
         breaker: qx_events::BreakerPolicy::default(),
-        canary: qx_events::CanaryPolicy::default(),
+        canary: CanaryPolicy {
+            percent: percent(reader.number(&keys::CANARY_PERCENT)),
+            events: count(reader.number(&keys::CANARY_EVENTS)),
+            time: Duration::from_secs(reader.number(&keys::CANARY_TIME)),
+            failed_percent: percent(reader.number(&keys::CANARY_FAILED)),
+            declined_percent: percent(reader.number(&keys::CANARY_DECLINED)),
+        },
         limits: Limits {
             timeout: millis(reader, &keys::DEFAULTS_TIMEOUT),
             cpu: millis(reader, &keys::DEFAULTS_CPU),
@@ -375,6 +387,11 @@ fn hours(reader: &Reader<'_>, key: &Key) -> Duration {
 /// Every bound of a key is far below the limit of the type it ends up in.
 pub(super) fn count(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// As [`count`].
+pub(super) fn percent(number: u64) -> u8 {
+    u8::try_from(number).unwrap_or(100)
 }
 
 /// As [`count`].

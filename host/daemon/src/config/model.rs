@@ -97,6 +97,10 @@ pub struct ComponentsConfig {
     pub compile_memory_bytes: u64,
     /// How long a build that was replaced may go on with what it began.
     pub drain: Duration,
+    /// Where builds are kept that were in service.
+    pub builds_dir: PathBuf,
+    /// How many of each component.
+    pub builds_max: usize,
     /// What a component gets whose own file does not say otherwise.
     pub defaults: Settings,
     /// Into which parts the outbox is split: only the events of one part have an order.

@@ -14,14 +14,15 @@ use std::time::Duration;
 
 use qx_events::shard::Split;
 use qx_events::{
-    BreakerPolicy, Inbox, KeyField, Limits, Order, Pattern, RetryPolicy, Rights, Settings, Versions,
+    BreakerPolicy, CanaryPolicy, Inbox, KeyField, Limits, Order, Pattern, RetryPolicy, Rights,
+    Settings, Versions,
 };
 use toml_edit::TableLike;
 
 use super::fault::{ConfigFault, ConfigFaults};
 use super::key::Key;
 use super::layers::{File, Values};
-use super::load::{count, size, start};
+use super::load::{count, percent, size, start};
 use super::model::ComponentsConfig;
 use super::reader::{Reader, kind_of};
 
@@ -49,7 +50,7 @@ pub struct SidecarRoute {
 pub(super) use keys::ALL as KEYS;
 
 /// Sections that are no keys of their own.
-const SECTIONS: [&str; 5] = ["routes", "retry", "breaker", "limits", "config"];
+const SECTIONS: [&str; 6] = ["routes", "retry", "breaker", "canary", "limits", "config"];
 
 impl Sidecar {
     /// What a component without a file gets: all that the host grants it.
@@ -90,7 +91,7 @@ impl Sidecar {
         let (mut values, mut faults) = (Values::new(), Vec::new());
         let found = (&mut values, &mut faults);
         file.take(file.root(), ("", ""), (keys::ALL, &SECTIONS), found);
-        for section in ["retry", "breaker", "limits"] {
+        for section in ["retry", "breaker", "canary", "limits"] {
             if let Some(table) = table(&file, section, &mut faults) {
                 let found = (&mut values, &mut faults);
                 file.take(table, (section, section), (keys::ALL, &[]), found);
@@ -185,7 +186,7 @@ fn read_settings(reader: &Reader<'_>, host: &ComponentsConfig) -> Settings {
     Settings {
         retry,
         breaker: read_breaker(reader, &base.breaker),
-        canary: base.canary,
+        canary: read_canary(reader, &base.canary),
         limits,
         concurrency: number(&keys::CONCURRENCY).map_or(base.concurrency, size),
         order,
@@ -256,5 +257,16 @@ fn read_breaker(reader: &Reader<'_>, base: &BreakerPolicy) -> BreakerPolicy {
     breaker
 }
 
+fn read_canary(reader: &Reader<'_>, base: &CanaryPolicy) -> CanaryPolicy {
+    let number = |key: &Key| reader.number_given(key);
+    let of_hundred = |key: &Key, base: u8| number(key).map_or(base, percent);
+    CanaryPolicy {
+        percent: of_hundred(&keys::CANARY_PERCENT, base.percent),
+        events: number(&keys::CANARY_EVENTS).map_or(base.events, count),
+        time: number(&keys::CANARY_TIME).map_or(base.time, Duration::from_secs),
+        failed_percent: of_hundred(&keys::CANARY_FAILED, base.failed_percent),
+        declined_percent: of_hundred(&keys::CANARY_DECLINED, base.declined_percent),
+    }
+}
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,9 @@ use arc_swap::ArcSwap;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 
+use qx_events::ComponentName;
+use qx_events::ports::Action;
+
 use super::names::{self, Kind, Metric};
 
 const METADATA: Metadata<'static> = Metadata::new("qx", Level::INFO, None);
@@ -53,6 +56,12 @@ impl Metrics {
     pub(crate) fn dead_letters_expired(&self, component: &str, letters: u64) {
         let expired = self.counter(&names::DEAD_LETTERS_EXPIRED, &[component]);
         expired.increment(letters);
+    }
+
+    /// Something happened to a build.
+    pub(crate) fn deployed(&self, component: &ComponentName, action: Action) {
+        let labels = [component.as_str(), action.as_str()];
+        self.counter(&names::DEPLOYMENTS, &labels).increment(1);
     }
 
     /// Replaces what was sampled.

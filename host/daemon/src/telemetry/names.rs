@@ -101,6 +101,11 @@ metrics! {
     PAUSES = Kind::Counter, "qx_component_pauses_total", "times", ["component", "by"],
         "Times that it was paused; each failed probe of a breaker counts.";
 
+    CANARY = Kind::Gauge, "qx_canary_percent", "percent", ["component"],
+        "While a new build is tried: its share of the component's events.";
+    DEPLOYMENTS = Kind::Counter, "qx_deployments_total", "builds", ["component", "action"],
+        "What happened to builds, by the words of `qx-host handlers history`.";
+
     ATTEMPTS = Kind::Counter, "qx_attempts_total", "attempts", ["component", "outcome"],
         "Attempts by outcome: `done`; `retry`, `trap` or the word of a limit (docs/limits.md) when the event comes again; `rejected`, `exhausted` (the last attempt failed) or `unsettleable` when it became a dead letter.";
     LIMITS = Kind::Counter, "qx_limits_hit_total", "times", ["component", "limit"],
@@ -186,6 +191,7 @@ mod tests {
             for label in metric.labels {
                 assert!(
                     [
+                        "action",
                         "by",
                         "component",
                         "limit",

@@ -31,6 +31,8 @@ pub struct Sample {
     pub dead_letters: Option<u64>,
     /// Components by state.
     pub components: BTreeMap<String, usize>,
+    /// The shares of builds that are tried, in percent, by component.
+    pub canaries: BTreeMap<String, u8>,
 }
 
 /// Can be looked at.
@@ -103,6 +105,11 @@ fn figures(sample: &Sample) -> Metrics {
             .gauge(&names::IN_FLIGHT, labels)
             .set(count(lag.in_flight));
     }
+    for (component, percent) in &sample.canaries {
+        figures
+            .gauge(&names::CANARY, &[component.as_str()])
+            .set(f64::from(*percent));
+    }
     for (state, components) in &sample.components {
         figures
             .gauge(&names::COMPONENTS, &[state.as_str()])
@@ -158,6 +165,7 @@ mod tests {
             )],
             dead_letters: Some(9),
             components: BTreeMap::from([("serving".to_owned(), 1)]),
+            canaries: BTreeMap::from([("stars".to_owned(), 10)]),
         }
     }
 
@@ -170,6 +178,7 @@ mod tests {
         let text = metrics.render();
         for line in [
             "qx_outbox_pending 7",
+            "qx_canary_percent{component=\"stars\"} 10",
             "qx_outbox_oldest_pending_seconds 1.5",
             "qx_outbox_published_kept 3",
             "qx_outbox_failed 1",

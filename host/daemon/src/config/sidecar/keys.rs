@@ -49,6 +49,16 @@ keys! {
         .doc("First pause; then one call tries whether it works again. Each pause is twice the one before. Not set: 5000.");
     BREAKER_PAUSE_MAX = bounds::pause("breaker", "pause_max_ms")
         .doc("Longest pause. Not set: 300000.");
+    CANARY_PERCENT = bounds::percent("percent")
+        .doc("Events that a new build gets at first, until it is judged; 0: it replaces the old one at once. All keys here: over those of the host's `[canary]`.");
+    CANARY_EVENTS = bounds::canary_events()
+        .doc("Events that it must have been given before it comes into service for all.");
+    CANARY_TIME = bounds::canary_time()
+        .doc("Time that must have passed by then.");
+    CANARY_FAILED = bounds::percent("failed_percent")
+        .doc("Of its events, those that may trap or break a limit; with the one too many it is taken back.");
+    CANARY_DECLINED = bounds::percent("declined_percent")
+        .doc("Of its events, those that it may retry or reject beyond what the old build does.");
     TIMEOUT = bounds::timeout("limits")
         .doc("Wall time of one call. Shorter than the host's `consumer.ack_wait_ms`.");
     CPU = bounds::cpu("limits")
