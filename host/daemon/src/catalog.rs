@@ -165,7 +165,6 @@ impl Catalog {
                 }
                 None => self.remove(&stem).await,
             }
-            self.intents.forget(&stem); // What has settled there is another file.
             known.remember(stem, files);
         }
         if again.is_none() {
@@ -179,11 +178,13 @@ impl Catalog {
     async fn meet(&self, stem: &str, (files, intent): (Files, &Intent), known: &mut Known) {
         match self.read(&files).await {
             Ok(parts) if parts.digest() == intent.digest => {
+                self.intents.hold(stem, intent.digest);
                 self.take_in(stem, Ok(parts), Some(intent)).await;
                 self.intents.met(stem, intent.digest);
                 known.remember(stem.to_owned(), Some(files));
             }
-            Ok(_) | Err(_) => {} // It settles like any other file.
+            Ok(_) => {} // It settles like any other file.
+            Err(_) => self.intents.met(stem, intent.digest), // The same, with its reason.
         }
     }
 

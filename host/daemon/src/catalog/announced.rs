@@ -19,6 +19,8 @@ use super::moves::Way;
 const INTENTS_MAX: usize = 64;
 /// How long an announced file may be on its way.
 const WAIT: Duration = Duration::from_mins(1);
+/// Longer than any load may take.
+const LOAD_MAX: Duration = Duration::from_hours(2);
 /// Longest name of who does it, in characters.
 const BY_CHARS_MAX: usize = 200;
 
@@ -111,9 +113,13 @@ impl Intents {
         }
     }
 
-    /// Something else has come to lie in its place.
-    pub(super) fn forget(&self, stem: &str) {
-        self.lock().remove(stem);
+    /// It is there: it is dealt with, however long that takes.
+    pub(super) fn hold(&self, stem: &str, digest: Digest) {
+        if let Some(intent) = self.lock().get_mut(stem)
+            && intent.digest == digest
+        {
+            intent.until = Instant::now() + LOAD_MAX;
+        }
     }
 
     /// Returns when something was announced since the last time.

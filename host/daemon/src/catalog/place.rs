@@ -109,8 +109,11 @@ impl Catalog {
                 let reason = format!(
                     "this build was tried and taken back: {why}; `qx-host handlers load --force` has it tried again"
                 );
-                let fault = NotLoaded::at(LoadStep::Check, reason).of(new);
+                let fault = NotLoaded::at(LoadStep::Check, reason.clone()).of(new);
                 self.refuse(name, fault, intent).await;
+                if let Some(slot) = self.slots().get_mut(name.as_str()) {
+                    slot.note(reason);
+                }
                 self.put_back(name).await;
             }
         }

@@ -147,6 +147,11 @@ impl Slot {
         }
     }
 
+    /// A person should know this, also when the file is what serves again.
+    pub fn note(&mut self, note: String) {
+        self.note = Some(note);
+    }
+
     /// The file that lies there is what serves.
     pub fn mended(&mut self) {
         self.fault = None;
