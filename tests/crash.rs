@@ -262,6 +262,7 @@ async fn deploy_1() {
 async fn deploy_2() {
     let mut world = World::with(Way::Embedded, &["triage"]).await;
     world.run_with(&[], &[("QX_CRASH_AT", "deploy-2:2")]).await;
+    world.ready().await;
     world.serves(&["triage"]).await;
     let bytes = rebuilt("triage", "two");
     world.put("triage.wasm", &bytes);
@@ -280,6 +281,7 @@ async fn deploy_2() {
 async fn deploy_3() {
     let mut world = World::with(Way::Embedded, &[]).await;
     world.run_with(&[], &[("QX_CRASH_AT", "deploy-3")]).await;
+    world.ready().await;
     world.put(
         "pings.toml",
         b"[canary]\npercent = 100\nfailed_percent = 0\n",

@@ -13,7 +13,7 @@ use super::read;
 
 /// The files of one component.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Files {
+pub(super) struct Files {
     /// `<name>.wasm`.
     pub wasm: PathBuf,
     /// `<name>.toml`, when there is one.
@@ -37,7 +37,7 @@ struct Stamp {
 
 /// A file that can be no component.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stranger {
+pub(super) struct Stranger {
     /// Its name.
     pub file: String,
     /// Why, with what to do.
@@ -46,24 +46,24 @@ pub struct Stranger {
 
 /// One look at the folder.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub(super) struct Seen {
     components: BTreeMap<String, Files>,
     strangers: Vec<Stranger>,
 }
 
 /// The folder.
-pub struct Folder {
+pub(super) struct Folder {
     dir: PathBuf,
 }
 
 impl Folder {
     /// The folder at this path.
-    pub fn new(dir: PathBuf) -> Self {
+    pub(super) fn new(dir: PathBuf) -> Self {
         Self { dir }
     }
 
     /// Looks.
-    pub fn look(&self) -> io::Result<Seen> {
+    pub(super) fn look(&self) -> io::Result<Seen> {
         let mut seen = Seen::default();
         let mut beside = Vec::new();
         for entry in std::fs::read_dir(&self.dir)? {
