@@ -1,12 +1,15 @@
 //! What can be said on the command line. These names are fixed: operators'
 //! scripts depend on them.
 
+mod deploys;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 use crate::guest::project::Language;
+pub use deploys::{HistoryArgs, LoadArgs, RollbackArgs, SwapArgs};
 
 /// Runs event handlers that are WebAssembly components: from a transactional
 /// outbox, over NATS JetStream, with effects that happen once.
@@ -321,72 +324,6 @@ pub enum HandlersCommand {
     Pause(PauseArgs),
     /// Gives it messages again, also when its breaker is open.
     Resume(PauseArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct LoadArgs {
-    /// The component.
-    pub file: PathBuf,
-    /// Its name; without it that of the file.
-    #[arg(long)]
-    pub name: Option<String>,
-    /// Its settings; without them those in the folder stay.
-    #[arg(long, value_name = "FILE")]
-    pub sidecar: Option<PathBuf>,
-    /// Who does it; without it user@host.
-    #[arg(long)]
-    pub by: Option<String>,
-    /// Replaces the build in service at once, also where `[canary]` says otherwise.
-    #[arg(long)]
-    pub at_once: bool,
-    /// Also a build that was tried and taken back.
-    #[arg(long)]
-    pub force: bool,
-    /// How the answer is written.
-    #[arg(long, short, value_enum, default_value = "text")]
-    pub output: Output,
-}
-
-#[derive(Debug, Args)]
-pub struct SwapArgs {
-    /// Which component.
-    pub component: String,
-    /// Its new build.
-    pub file: PathBuf,
-    /// Who does it; without it user@host.
-    #[arg(long)]
-    pub by: Option<String>,
-    /// Replaces the build in service at once, also where `[canary]` says otherwise.
-    #[arg(long)]
-    pub at_once: bool,
-    /// How the answer is written.
-    #[arg(long, short, value_enum, default_value = "text")]
-    pub output: Output,
-}
-
-#[derive(Debug, Args)]
-pub struct RollbackArgs {
-    /// Which component.
-    pub component: String,
-    /// To which build: the first digits of its digest. Without it to the one that was
-    /// in service before.
-    #[arg(long, value_name = "DIGEST")]
-    pub to: Option<String>,
-    /// Who does it; without it user@host.
-    #[arg(long)]
-    pub by: Option<String>,
-    /// How the answer is written.
-    #[arg(long, short, value_enum, default_value = "text")]
-    pub output: Output,
-}
-
-#[derive(Debug, Args)]
-pub struct HistoryArgs {
-    /// Which component.
-    pub component: String,
-    /// How the listing is written.
-    #[arg(long, short, value_enum, default_value = "text")]
-    pub output: Output,
 }
 
 #[derive(Debug, Args)]
