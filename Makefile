@@ -37,8 +37,8 @@ SECONDS ?= 60
 fuzz:
 	@tools/fuzz.sh "$(TARGET)" "$(SECONDS)"
 
-## The host beside the raw limits of this machine and beside its predecessor. Not run from
-## end to end yet. `make bench QUICK=1`, `make bench ONLY=relay,consumer`; more in tools/bench.sh.
+## The host beside the raw limits of this machine and beside its predecessor: about twenty
+## minutes. `make bench QUICK=1`, `make bench ONLY=relay,consumer`; more in tools/bench.sh.
 bench: toolchain servers
 	@tools/bench.sh
 
@@ -47,8 +47,8 @@ bench-smoke: toolchain servers
 	@tools/say.sh "smoke of the benchmark"
 	@SMOKE=1 tools/bench.sh
 
-## What CI runs: formatting, lints, docs, and the tests above.
-ci: fmt clippy doc test
+## What CI runs: formatting, lints, docs, the tests above, and whether the bench still works.
+ci: fmt clippy doc test bench-smoke
 
 fmt:
 	@tools/say.sh "formatting"

@@ -41,9 +41,10 @@ install_seed() { # prints the Python that has the predecessor
 mkdir -p "$PEERS"
 profile=release
 [ "${SMOKE:-0}" = 1 ] && profile=debug
-flags=()
-[ "$profile" = release ] && flags=(--release)
-cargo build --quiet "${flags[@]}" -p qx-host -p qx-bench
+# The smoke uses what the tests have built: alone the two have dependencies with fewer features.
+flags=(--workspace --all-targets)
+[ "$profile" = release ] && flags=(--release -p qx-host -p qx-bench)
+cargo build --quiet "${flags[@]}"
 for name in noop effect; do
   "target/$profile/qx-host" build "bench/guests/$name" --out target/bench/components >&2
 done

@@ -113,6 +113,14 @@ impl Lab {
             .with_context(|| format!("read {}: make bench builds it", path.display()))
     }
 
+    /// Runs of a figure that takes long: in a coarse run one.
+    pub(crate) fn runs_of_long(&self) -> usize {
+        match self.size {
+            Size::Smoke | Size::Quick => 1,
+            Size::Full => self.runs,
+        }
+    }
+
     /// The servers, started once.
     pub(crate) async fn servers(&self) -> anyhow::Result<&Servers> {
         self.servers

@@ -2,6 +2,7 @@
 
 use comfy_table::{Table, presets};
 
+use crate::lab::Size;
 use crate::report::{Figure, Report, Verdict, shown};
 use crate::sections::Section;
 
@@ -27,10 +28,22 @@ pub(crate) fn machine(report: &Report) -> Vec<String> {
         ),
         format!("{} · {} · {}", m.postgres, m.nats, m.rustc),
         format!(
-            "{} at {} · {} · median of {} runs",
-            m.host, m.commit, m.when, report.runs
+            "{} at {} · {} · {}median of {} runs",
+            m.host,
+            m.commit,
+            m.when,
+            how(report.size),
+            report.runs
         ),
     ]
+}
+
+const fn how(size: Size) -> &'static str {
+    match size {
+        Size::Smoke => "a smoke, which measures nothing · ",
+        Size::Quick => "a coarse run (QUICK=1), where what takes long was run once · ",
+        Size::Full => "",
+    }
 }
 
 /// A section begins.

@@ -65,7 +65,7 @@ async fn one(lab: &Lab, report: &mut Report, count: usize) -> anyhow::Result<()>
         compiled.as_secs_f64(),
     );
     drop(host);
-    for _ in 0..lab.runs {
+    for _ in 0..lab.runs_of_long() {
         let mut host = world.start("relay,consumer")?;
         let took = serving(&mut host, count).await?;
         report.add(

@@ -17,7 +17,7 @@ const BYTES: u64 = 128 << 20;
 const ROWS_MAX: u64 = 20_000;
 
 pub(crate) async fn run(lab: &Lab, report: &mut Report) -> anyhow::Result<()> {
-    for _ in 0..lab.runs {
+    for _ in 0..lab.runs_of_long() {
         for bytes in SIZES {
             let rows = lab.size.of((BYTES / bytes as u64).min(ROWS_MAX));
             let speed =

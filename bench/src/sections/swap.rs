@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 pub(crate) async fn run(lab: &Lab, report: &mut Report) -> anyhow::Result<()> {
     let count = lab.size.of(MESSAGES);
-    for _ in 0..lab.runs {
+    for _ in 0..lab.runs_of_long() {
         for swaps in [false, true] {
             let (rate, standstill, builds) = one(lab, count, swaps).await?;
             let word = if swaps {

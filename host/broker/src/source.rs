@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_nats::{Message, StatusCode, Subject, Subscriber};
 use async_trait::async_trait;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use qx_events::ports::{Delivery, Source};
 use qx_events::{Fault, StartFrom};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -32,8 +32,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// A fetch that is over waits so long for the server to say so. A pull that nobody
 /// reads any more would take messages away for a whole acknowledgement wait.
 const END_GRACE: Duration = Duration::from_millis(100);
-/// A message waits so long for those right behind it.
-const LINGER: Duration = Duration::from_millis(5);
+/// A message waits so long for those right behind it, where several came the last
+/// time. Where they come one by one it does not wait.
+const LINGER: Duration = Duration::from_millis(1);
 /// Least time between two pulls that brought nothing: no server makes us spin.
 const EMPTY_PULL_MIN: Duration = Duration::from_millis(20);
 /// The consumer's place is looked up this often: what a lost consumer redelivers.
@@ -54,6 +55,8 @@ pub(crate) struct NatsSource {
     pull: Option<Pull>,
     /// Arrived, and not handed over yet.
     ready: VecDeque<Delivery>,
+    /// Several were handed over the last time.
+    many: bool,
 }
 
 /// Whether the consumer is still where it was.
@@ -83,6 +86,14 @@ impl Pull {
             Some(every) => (self.heard + every * 2 + GRACE).min(self.expires + GRACE),
             None => self.expires + GRACE,
         }
+    }
+
+    fn heard(&mut self, answer: Option<Message>) -> Step {
+        let Some(message) = answer else {
+            return Step::Broken("the connection to NATS is closed".to_owned());
+        };
+        self.heard = Instant::now();
+        read(message)
     }
 }
 
@@ -122,6 +133,7 @@ impl NatsSource {
             },
             pull: None,
             ready: VecDeque::new(),
+            many: false,
         })
     }
 
@@ -212,6 +224,13 @@ impl NatsSource {
         let Some(pull) = self.pull.as_mut() else {
             return Step::Ended;
         };
+        if !self.ready.is_empty() && !self.many {
+            // A timer would wait for its next tick.
+            return match pull.answers.next().now_or_never() {
+                Some(answer) => pull.heard(answer),
+                None => Step::Quiet,
+            };
+        }
         let patience = if self.ready.is_empty() {
             // The server's word that a pull is over comes about when it is.
             if pull.expires <= until + END_GRACE {
@@ -225,13 +244,7 @@ impl NatsSource {
         let dead_at = pull.dead_at();
         tokio::select! {
             biased; // What has arrived is taken, whatever else happened.
-            answer = pull.answers.next() => match answer {
-                Some(message) => {
-                    pull.heard = Instant::now();
-                    read(message)
-                }
-                None => Step::Broken("the connection to NATS is closed".to_owned()),
-            },
+            answer = pull.answers.next() => pull.heard(answer),
             () = self.link.lost(losses) => {
                 Step::Broken("the connection to NATS was lost".to_owned())
             }
@@ -347,6 +360,7 @@ impl Source for NatsSource {
             self.fill(max, until).await?;
         }
         let count = max.min(self.ready.len());
+        self.many = count > 1;
         Ok(self.ready.drain(..count).collect())
     }
 }

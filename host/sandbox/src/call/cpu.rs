@@ -1,32 +1,51 @@
 //! Processor time of one call: what its turns on a thread took, host functions
 //! included. What waits, or is kept waiting by others, uses none.
 //!
-//! Read at the end of each turn and at each tick of the epoch: a guest overruns its
-//! budget by a tick, and by what one host function takes.
+//! The thread's own clock costs a way into the kernel, so a turn that is over within
+//! microseconds is measured by the wall: nobody else ran meanwhile. After the first that
+//! was longer every turn is measured exactly. A guest overruns its budget by a tick of the
+//! epoch, and by what one host function takes; its first long turn may be counted for
+//! what it took in all, but for no more than two ticks.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// No turn is running.
-const AT_REST: u64 = u64::MAX;
+/// A turn within this time had the processor for all of it: whoever is made to wait
+/// for others waits for longer.
+const SHORT: Duration = Duration::from_micros(200);
+
+/// Most that a turn counts for which was measured by the wall.
+const BY_THE_WALL_MAX: Duration = Duration::from_millis(20);
+
+/// No turn is running, or its beginning was not measured.
+const NOT_MEASURED: u64 = u64::MAX;
 
 /// What one call has used. Only the thread that runs the call looks at it.
 #[derive(Debug)]
 pub(crate) struct CpuMeter {
+    /// When the call began.
+    born: Instant,
     /// Nanoseconds of the turns that ended.
     used: AtomicU64,
+    /// When the turn began, in nanoseconds since the call did.
+    turn: AtomicU64,
     /// The thread's time when the turn began, in nanoseconds.
     since: AtomicU64,
+    /// Whether a turn was long.
+    exact: AtomicBool,
 }
 
 impl Default for CpuMeter {
     fn default() -> Self {
         Self {
+            born: Instant::now(),
             used: AtomicU64::new(0),
-            since: AtomicU64::new(AT_REST),
+            turn: AtomicU64::new(NOT_MEASURED),
+            since: AtomicU64::new(NOT_MEASURED),
+            exact: AtomicBool::new(false),
         }
     }
 }
@@ -36,26 +55,67 @@ impl CpuMeter {
     pub(crate) async fn measured<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
         std::future::poll_fn(|cx| {
-            let began = thread_time();
-            self.since.store(began, Ordering::Relaxed);
+            self.begin();
             let polled = future.as_mut().poll(cx);
-            self.since.store(AT_REST, Ordering::Relaxed);
-            let took = thread_time().saturating_sub(began);
-            self.used.fetch_add(took, Ordering::Relaxed);
+            self.end();
             polled
         })
         .await
     }
 
+    fn begin(&self) {
+        if self.exact.load(Ordering::Relaxed) {
+            self.since.store(thread_time(), Ordering::Relaxed);
+        } else {
+            self.turn.store(self.age(), Ordering::Relaxed);
+        }
+    }
+
+    fn end(&self) {
+        let took = self.running();
+        self.turn.store(NOT_MEASURED, Ordering::Relaxed);
+        self.since.store(NOT_MEASURED, Ordering::Relaxed);
+        self.used.fetch_add(took, Ordering::Relaxed);
+    }
+
+    /// Nanoseconds of the turn that runs.
+    fn running(&self) -> u64 {
+        match self.since.load(Ordering::Relaxed) {
+            NOT_MEASURED => match self.turn.load(Ordering::Relaxed) {
+                NOT_MEASURED => 0,
+                began => self.by_the_wall(self.age().saturating_sub(began)),
+            },
+            began => thread_time().saturating_sub(began),
+        }
+    }
+
+    fn by_the_wall(&self, took: u64) -> u64 {
+        if took > nanos(SHORT) {
+            self.exact.store(true, Ordering::Relaxed);
+        }
+        took.min(nanos(BY_THE_WALL_MAX))
+    }
+
     /// What was used so far. To be asked from within the call.
     pub(crate) fn used(&self) -> Duration {
+        let running = self.running();
+        if running > 0 && self.since.load(Ordering::Relaxed) == NOT_MEASURED {
+            // From here on by the thread's clock.
+            self.used.fetch_add(running, Ordering::Relaxed);
+            self.since.store(thread_time(), Ordering::Relaxed);
+            return Duration::from_nanos(self.used.load(Ordering::Relaxed));
+        }
         let ended = self.used.load(Ordering::Relaxed);
-        let running = match self.since.load(Ordering::Relaxed) {
-            AT_REST => 0,
-            began => thread_time().saturating_sub(began),
-        };
         Duration::from_nanos(ended.saturating_add(running))
     }
+
+    fn age(&self) -> u64 {
+        nanos(self.born.elapsed())
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(NOT_MEASURED - 1)
 }
 
 /// Processor time of this thread, in nanoseconds.

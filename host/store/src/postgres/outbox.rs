@@ -279,7 +279,7 @@ impl Outbox for Part {
 
     async fn come_due(&self, lease: Lease, limit: u32) -> Result<Option<Due>, Fault> {
         self.postgres
-            .call("look for rows that are due", async |session| {
+            .statement("look for rows that are due", async |session| {
                 let query = session.sql(COME_DUE).bind(lease.token);
                 let row = query
                     .bind(i64::from(limit))
