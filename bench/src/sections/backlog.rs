@@ -34,7 +34,11 @@ pub(crate) async fn run(lab: &Lab, report: &mut Report, huge: bool) -> anyhow::R
     let sizes = KEPT.into_iter().chain(huge.then_some(KEPT_HUGE));
     for kept in sizes {
         // A table of a million rows takes longer to fill than all of the rest.
-        let runs = if kept < 1_000_000 { lab.runs_of_long() } else { 1 };
+        let runs = if kept < 1_000_000 {
+            lab.runs_of_long()
+        } else {
+            1
+        };
         for _ in 0..runs {
             one(
                 lab,

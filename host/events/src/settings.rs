@@ -21,7 +21,7 @@ pub struct Settings {
     pub canary: CanaryPolicy,
     /// Budget of one call.
     pub limits: Limits,
-    /// Events of this component that are worked on at once.
+    /// Calls of this component that run at once.
     pub concurrency: usize,
     /// Whether events of one key follow each other.
     pub order: Order,

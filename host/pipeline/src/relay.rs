@@ -2,11 +2,13 @@
 //! outbox. Whether it waits for rows that belong before others and are not
 //! committed yet is [`RowOrder`].
 //!
-//! What the stream confirmed and then lost is noticed, and published again.
+//! What the stream confirmed and then lost is noticed, and published again. A busy relay
+//! has three batches in hand: one is being read, one published, one marked.
 //!
 //! Never: opens a transaction, looks inside a payload, or knows what a handler
 //! is. Duplicates are the stream's to drop, by the message id.
 
+mod ahead;
 mod charge;
 mod due;
 mod latecomers;
@@ -27,6 +29,7 @@ use crate::crash;
 use crate::grace::within_grace;
 use crate::trace::{self, Propagation};
 use crate::witness::{Sight, Witness};
+use ahead::{Ahead, Unmarked};
 use charge::Held;
 use due::DueTimes;
 use latecomers::Latecomers;
@@ -54,7 +57,7 @@ pub enum RowOrder {
 /// Settings of the relay.
 #[derive(Debug, Clone)]
 pub struct RelayConfig {
-    /// Rows of one pass: one round trip, and the most a crash publishes again.
+    /// Rows of one pass: one round trip. A crash publishes twice as many again at most.
     pub batch: u32,
     /// Longest pause between two polls of a quiet outbox.
     pub poll_max: Duration,
@@ -129,6 +132,7 @@ impl Relay {
         let mut standing = Standing::default();
         let mut due = DueTimes::default();
         let mut latecomers = Latecomers::default();
+        let mut ahead = Ahead::default();
         let mut pace = Pace::new(self.config.poll_max, self.config.lease_term / 3);
         let mut clean_up_at = Instant::now();
         loop {
@@ -142,19 +146,21 @@ impl Relay {
                 Wake::Stop => break,
                 Wake::Nudged | Wake::Due => {}
             }
-            let turn = self.turn(
-                &mut held,
-                &mut standing,
-                &mut due,
-                &mut latecomers,
-                &mut clean_up_at,
-            );
+            let hand = (&mut due, &mut latecomers, &mut ahead);
+            let turn = self.turn(&mut held, &mut standing, hand, &mut clean_up_at);
             let Some(turn) = within_grace(&stop, turn).await else {
                 break; // As if the process had died in the middle of the turn.
             };
             pace.after(turn);
         }
         if let Some(held) = held {
+            let unmarked = ahead.unmarked();
+            if let Some(marking) =
+                within_grace(&stop, self.mark(held.lease, unmarked.as_ref())).await
+                && let Err(fault) = marking
+            {
+                tracing::debug!(error = fault.chain(), "published rows go out again");
+            }
             let released = within_grace(&stop, self.outbox.release(held.lease)).await;
             if !matches!(released, Some(Ok(()))) {
                 tracing::debug!("lease was not given back; it ends by itself");
@@ -167,12 +173,11 @@ impl Relay {
         &self,
         held: &mut Option<Held>,
         standing: &mut Standing,
-        due: &mut DueTimes,
-        latecomers: &mut Latecomers,
+        (due, latecomers, ahead): (&mut DueTimes, &mut Latecomers, &mut Ahead),
         clean_up_at: &mut Instant,
     ) -> Turn {
         let turn = self
-            .pass(held, standing, due, latecomers)
+            .pass(held, standing, (due, latecomers, ahead))
             .await
             .unwrap_or_else(|fault| {
                 latecomers.doubt();
@@ -188,26 +193,36 @@ impl Relay {
         turn
     }
 
-    /// One pass: lease, look at the stream, read, publish, mark.
+    /// One pass: lease, look at the stream, read, publish, mark. With more to do behind
+    /// it, it leaves the marking to the next, and has read its rows.
     async fn pass(
         &self,
         held: &mut Option<Held>,
         standing: &mut Standing,
-        due: &mut DueTimes,
-        latecomers: &mut Latecomers,
+        (due, latecomers, ahead): (&mut DueTimes, &mut Latecomers, &mut Ahead),
     ) -> Result<Turn, Fault> {
         let Some(lease) = self.lead(held).await? else {
+            *ahead = Ahead::default();
             return Ok(Turn::Standby);
         };
+        if standing.is_due(lease, self.publisher.connection(), Instant::now())
+            && !self.catch_up(lease, held, ahead).await?
+        {
+            return Ok(Turn::Standby);
+        }
         let looked = self.look(lease, held, standing).await;
         if matches!(looked, Ok(false)) {
             return Ok(Turn::Standby);
         }
         if !self.come_due(lease, held, due).await? {
+            *ahead = Ahead::default();
             return Ok(Turn::Standby);
         }
         let begun = Instant::now();
-        let rows = self.read(latecomers).await?;
+        let mut rows = ahead.rows();
+        if rows.is_empty() {
+            rows = self.read(latecomers).await?;
+        }
         if rows.is_empty() {
             if let Err(fault) = &looked {
                 // Nobody waits for it.
@@ -223,15 +238,38 @@ impl Relay {
             return Ok(Turn::Moved { full: true }); // Looked at first, and at once.
         }
         crash::point(crash::Window::RelayRead);
-        let full = rows.len() >= self.config.batch as usize;
-        let publishing = self.publish(&rows, standing.created_ns());
-        let sorted = self.in_charge(publishing, held).await;
-        if self.config.beside_others && !standing.is_connected(self.publisher.connection()) {
-            return Ok(Turn::Moved { full: true }); // Sent again, once it was looked at.
-        }
+        self.move_on(lease, held, standing, (rows, begun, ahead))
+            .await
+    }
+
+    /// Publishes these rows, marks those before them and reads those behind them.
+    async fn move_on(
+        &self,
+        lease: Lease,
+        held: &mut Option<Held>,
+        standing: &mut Standing,
+        (rows, begun, ahead): (Vec<qx_events::Row>, Instant, &mut Ahead),
+    ) -> Result<Turn, Fault> {
+        let before = ahead.unmarked();
+        let work = futures::future::join3(
+            self.publish(&rows, standing.created_ns()),
+            self.mark(lease, before.as_ref()),
+            self.read_ahead(&rows, before.as_ref()),
+        );
+        let (sorted, marked, next) = self.in_charge(work, held).await;
         // CRASH WINDOW relay-1: published, not yet marked. The rows go out again under
         // the same message ids, and the stream's duplicate window drops them.
         crash::point(crash::Window::Relay1);
+        if !marked? {
+            self.deposed(held);
+            return Ok(Turn::Standby);
+        }
+        if let Some(before) = before {
+            self.report(&before.sorted, before.begun);
+        }
+        if self.config.beside_others && !standing.is_connected(self.publisher.connection()) {
+            return Ok(Turn::Moved { full: true }); // Sent again, once it was looked at.
+        }
         if let Some(fell_back) = standing.after(&sorted.stored) {
             // The rows of this pass wait too: where they are is not certain.
             standing.doubt();
@@ -242,16 +280,34 @@ impl Relay {
                 Turn::Standby
             });
         }
+        let unmarked = Unmarked { sorted, begun };
+        let next = next.unwrap_or_default(); // It is read again by the next pass.
+        if unmarked.sorted.unknown.is_none() && !next.is_empty() {
+            ahead.keep(unmarked, next);
+            return Ok(Turn::Moved { full: true });
+        }
+        let full = rows.len() >= self.config.batch as usize;
+        self.finish(held, unmarked, full).await
+    }
+
+    /// Marks a batch with none behind it.
+    async fn finish(
+        &self,
+        held: &mut Option<Held>,
+        unmarked: Unmarked,
+        full: bool,
+    ) -> Result<Turn, Fault> {
         // Asked again: publishing may have taken longer than the lease lasts.
         let Some(lease) = self.lead(held).await? else {
             return Ok(Turn::Standby);
         };
-        if !self.mark(lease, &sorted).await? {
+        if !self.mark(lease, Some(&unmarked)).await? {
             self.deposed(held);
             return Ok(Turn::Standby);
         }
         crash::point(crash::Window::RelayMarked);
-        self.report(&sorted, begun);
+        let sorted = &unmarked.sorted;
+        self.report(sorted, unmarked.begun);
         Ok(match &sorted.unknown {
             Some(reason) => {
                 self.blocked(reason);
@@ -355,8 +411,12 @@ impl Relay {
         sorted
     }
 
-    /// Writes what became of the rows. `false`: the lease has changed hands.
-    async fn mark(&self, lease: Lease, sorted: &Sorted) -> Result<bool, Fault> {
+    /// Writes what became of the rows, if there are any. `false`: the lease has changed
+    /// hands.
+    async fn mark(&self, lease: Lease, unmarked: Option<&Unmarked>) -> Result<bool, Fault> {
+        let Some(Unmarked { sorted, .. }) = unmarked else {
+            return Ok(true);
+        };
         if !sorted.stored.is_empty() && !self.outbox.mark_published(lease, &sorted.stored).await? {
             return Ok(false);
         }

@@ -244,7 +244,7 @@ keys! {
         .doc("Memory of one instance.");
     DEFAULTS_CONCURRENCY = bounds::concurrency("defaults")
         .default("16")
-        .doc("Events of one component that are worked on at once.");
+        .doc("Calls of one component that run at once.");
     DEFAULTS_START = Key::new("defaults", "start", Kind::Word(START_WORDS))
         .default("beginning")
         .doc("Where a component begins that has never run before.");
@@ -267,7 +267,7 @@ keys! {
     // 1,000 is the most that the broker takes as one batch.
     RELAY_BATCH = number("relay", "batch", 1, 1_000, "rows")
         .default("200")
-        .doc("Rows of one pass, and the most that a crash can publish again.");
+        .doc("Rows of one pass; a crash can publish twice as many again at most.");
     RELAY_POLL_MAX = number("relay", "poll_max_ms", 5, 60_000, "milliseconds")
         .default("100")
         .doc("Longest pause between two looks at an idle outbox.");
@@ -312,7 +312,7 @@ keys! {
             long without a sign of it another takes over.");
     CONSUMER_IN_FLIGHT = number("consumer", "in_flight_max", 1, 4_096, "events")
         .default("64")
-        .doc("Events that one process works on at once, over all components; times the memory \
+        .doc("Calls that run at once in one process, over all components; times the memory \
             of an instance it is the sandbox's footprint.");
 
     // No default that deletes: see docs/dead-letters.md.

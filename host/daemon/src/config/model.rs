@@ -134,7 +134,7 @@ pub struct ConsumerConfig {
     pub ack_wait: Duration,
     /// Term of the lease under which a component is consumed in order.
     pub lease: Duration,
-    /// Events that one process works on at once, over all components.
+    /// Calls that run at once in one process, over all components.
     pub in_flight_max: usize,
 }
 

@@ -115,6 +115,16 @@ pub trait Outbox: Send + Sync {
     /// what holds the relay back.
     async fn oldest_writer(&self) -> Result<Option<OpenWriter>, Fault>;
 
+    /// The oldest rows that wait, without those that the caller has in hand, whatever has
+    /// become of them meanwhile. `in_hand` is sorted.
+    async fn pending_beside(&self, in_hand: &[i64], limit: u32) -> Result<Vec<Row>, Fault> {
+        let beside = u32::try_from(in_hand.len()).unwrap_or(u32::MAX);
+        let mut rows = self.pending(limit.saturating_add(beside)).await?;
+        rows.retain(|row| in_hand.binary_search(&row.seq).is_err());
+        rows.truncate(limit as usize);
+        Ok(rows)
+    }
+
     /// Marks rows published. Rows that are marked already stay as they are.
     /// `false`: the lease has changed hands, and nothing was written.
     async fn mark_published(&self, lease: Lease, rows: &[PublishedRow]) -> Result<bool, Fault>;

@@ -45,6 +45,17 @@ pub(super) const PENDING: &str = "
     WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL AND seq <= $2
     ORDER BY seq LIMIT $1";
 
+/// The same, without those of an array, which is sorted: `width_bucket` finds the
+/// place in it where a row would be.
+const PENDING_BESIDE: &str = "
+    SELECT seq, id, event_name, event_version, correlation_id, tenant_id, ordering_key,
+           traceparent, tracestate,
+           coalesce(body, payload::text) AS body
+    FROM qx_outbox_events
+    WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL
+      AND ($2::bigint[])[width_bucket(seq, $2::bigint[])] IS DISTINCT FROM seq
+    ORDER BY seq LIMIT $1";
+
 /// From the end of the primary order, as far as the limit: rows with a larger body are
 /// left out of those, not looked for further down.
 const NEWEST: &str = "
@@ -249,6 +260,23 @@ impl Outbox for Part {
                 let query = session.sql(NEWEST).bind(i64::from(limit));
                 let query = query.bind(i64::from(body_bytes_max));
                 let rows = query.fetch_all(session.conn()).await?;
+                rows.iter().map(row).collect()
+            })
+            .await
+    }
+
+    async fn pending_beside(&self, in_hand: &[i64], limit: u32) -> Result<Vec<Row>, Fault> {
+        if self.shard.of != Split::Whole {
+            let beside = u32::try_from(in_hand.len()).unwrap_or(u32::MAX);
+            let mut rows = self.pending(limit.saturating_add(beside)).await?;
+            rows.retain(|row| in_hand.binary_search(&row.seq).is_err());
+            rows.truncate(limit as usize);
+            return Ok(rows);
+        }
+        self.postgres
+            .statement("read rows that wait", async |session| {
+                let query = session.sql(PENDING_BESIDE).bind(i64::from(limit));
+                let rows = query.bind(in_hand).fetch_all(session.conn()).await?;
                 rows.iter().map(row).collect()
             })
             .await

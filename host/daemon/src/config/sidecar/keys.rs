@@ -20,7 +20,7 @@ keys! {
     INBOX = Key::new("", "inbox", Kind::Word(&["every", "effects"]))
         .doc("`every` handled event leaves a mark, which is the default: each is handled once. `effects`: only one that wrote state or emitted; the others need no commit, and may be called again after a crash.");
     CONCURRENCY = bounds::concurrency("")
-        .doc("Events of this component that are worked on at once.");
+        .doc("Calls of this component that run at once.");
     START = Key::new("", "start", Kind::Word(START_WORDS))
         .doc("Where it begins when it has never run before.");
     GRANTS = Key::new("", "grants", Kind::Words(GRANT_WORDS))
