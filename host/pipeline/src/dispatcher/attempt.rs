@@ -262,16 +262,7 @@ impl Dispatcher {
         let is_first = stay.is_none();
         let mut begun = !is_first;
         loop {
-            let invocation = Invocation {
-                envelope: Arc::clone(&task.envelope),
-                attempt: task.attempt,
-                trace: context.clone(),
-                state: Arc::new(BoundState {
-                    reads: Arc::clone(&self.reads),
-                    component: component.clone(),
-                    tenant_id: task.envelope.tenant_id,
-                }),
-            };
+            let invocation = self.invocation(task, context);
             let outcome = {
                 let _call = match &task.place {
                     Some(place) => place.call().await,
@@ -325,6 +316,19 @@ impl Dispatcher {
             if !self.hold(component, fault, &mut backoff).await {
                 return Called::Stopping;
             }
+        }
+    }
+
+    fn invocation(&self, task: &Task, context: &Context) -> Invocation {
+        Invocation {
+            envelope: Arc::clone(&task.envelope),
+            attempt: task.attempt,
+            trace: context.clone(),
+            state: Arc::new(BoundState {
+                reads: Arc::clone(&self.reads),
+                component: task.component.name.clone(),
+                tenant_id: task.envelope.tenant_id,
+            }),
         }
     }
 
