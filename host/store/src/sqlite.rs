@@ -16,8 +16,8 @@ mod pauses;
 use std::time::Duration;
 
 use qx_events::Fault;
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
-use sqlx::{Connection, Sqlite as Driver, Transaction};
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::{Connection, Row as _, Sqlite as Driver, Transaction};
 
 use crate::fault::{self, NoAnswer};
 
@@ -43,6 +43,21 @@ macro_rules! now_ms {
     };
 }
 pub(crate) use {now, now_ms};
+
+/// Many values as one, for `json_each`. Each statement goes to a thread of its own and
+/// back, which costs more than most of them do there.
+pub(crate) fn many(values: impl serde::Serialize) -> String {
+    // Texts, numbers and arrays of them: there is nothing that can fail.
+    serde_json::to_string(&values).unwrap_or_default()
+}
+
+/// The one of these whose place is the first column of the row.
+pub(crate) fn at<'a, T>(values: &'a [T], row: &SqliteRow) -> Result<Option<&'a T>, sqlx::Error> {
+    let place: i64 = row.try_get(0)?;
+    Ok(usize::try_from(place)
+        .ok()
+        .and_then(|place| values.get(place)))
+}
 
 /// Outbox, ledger and dead letters on SQLite.
 #[derive(Debug, Clone)]

@@ -8,17 +8,21 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
-use super::{now, now_ms};
+use super::{at, many, now, now_ms};
 use crate::attempts::{count, last_of_each, record, wait_ms};
 use crate::settlement::Mark;
 
-/// What is handled says so, whatever is left beside it.
+/// What is handled says so, whatever is left beside it. `CROSS JOIN` keeps it two
+/// look-ups by key for each event.
 const KNOWN: &str = concat!(
-    "SELECT true AS handled, 0, 0, 0, NULL FROM qx_inbox WHERE component = ?1 AND event_id = ?2
+    "SELECT asked.key, true AS handled, 0, 0, 0, NULL
+     FROM json_each(?2) AS asked CROSS JOIN qx_inbox AS mark
+     ON mark.component = ?1 AND mark.event_id = asked.value
      UNION ALL
-     SELECT false, attempts, begun, dead, not_before - ",
+     SELECT asked.key, false, attempts, begun, dead, not_before - ",
     now_ms!(),
-    " FROM qx_attempts WHERE component = ?1 AND event_id = ?2"
+    " FROM json_each(?2) AS asked CROSS JOIN qx_attempts AS own
+     ON own.component = ?1 AND own.event_id = asked.value"
 );
 
 const NOTE: &str = concat!(
@@ -48,22 +52,23 @@ pub(super) async fn known(
     events: &[Uuid],
 ) -> Result<HashMap<Uuid, Known>, sqlx::Error> {
     let mut known = HashMap::new();
-    for event in events {
-        let query = sqlx::query(KNOWN).bind(component.as_str());
-        let rows = query.bind(event.to_string()).fetch_all(&mut *conn).await?;
-        for row in &rows {
-            if row.try_get(0)? {
-                known.insert(*event, Known::Handled);
-                break;
-            }
-            let record = record(
-                row.try_get(1)?,
-                row.try_get(2)?,
-                row.try_get(4)?,
-                row.try_get(3)?,
-            );
-            known.insert(*event, Known::Attempted(record));
+    let query = sqlx::query(KNOWN).bind(component.as_str());
+    let rows = query.bind(many(events)).fetch_all(conn).await?;
+    for row in &rows {
+        let Some(event) = at(events, row)? else {
+            continue;
+        };
+        if row.try_get(1)? {
+            known.insert(*event, Known::Handled);
+            continue;
         }
+        let record = record(
+            row.try_get(2)?,
+            row.try_get(3)?,
+            row.try_get(5)?,
+            row.try_get(4)?,
+        );
+        known.entry(*event).or_insert(Known::Attempted(record));
     }
     Ok(known)
 }

@@ -10,7 +10,7 @@ use qx_events::{Fault, Row};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::{Sqlite, now, now_ms};
+use super::{Sqlite, many, now, now_ms};
 use crate::columns::{LAST_ERROR_CHARS_MAX, fit, parse_uuid};
 
 const LEASE: &str = concat!(
@@ -79,8 +79,10 @@ const MARK_PUBLISHED: &str = concat!(
     "UPDATE qx_outbox_events
      SET published_at = ",
     now!(),
-    ", last_error = NULL, stream_name = ?2, stream_seq = ?3, stream_created = ?4
-     WHERE seq = ?1 AND published_at IS NULL AND failed_at IS NULL"
+    ", last_error = NULL, stream_name = told.value ->> 1, stream_seq = told.value ->> 2,
+         stream_created = told.value ->> 3
+     FROM json_each(?1) AS told
+     WHERE seq = told.value ->> 0 AND published_at IS NULL AND failed_at IS NULL"
 );
 
 /// Three looks at the index, which find nothing as a rule: made earlier, made
@@ -204,15 +206,15 @@ impl Outbox for Sqlite {
                 if !holds(conn, lease).await? {
                     return Ok(false);
                 }
-                for row in rows {
-                    sqlx::query(MARK_PUBLISHED)
-                        .bind(row.seq)
-                        .bind(row.stored.stream.as_str())
-                        .bind(row.stored.sequence.cast_signed())
-                        .bind(row.stream_created_ns)
-                        .execute(&mut *conn)
-                        .await?;
-                }
+                let rows: Vec<_> = rows
+                    .iter()
+                    .map(|row| {
+                        let (stream, at) = (row.stored.stream.as_str(), row.stored.sequence);
+                        (row.seq, stream, at.cast_signed(), row.stream_created_ns)
+                    })
+                    .collect();
+                let query = sqlx::query(MARK_PUBLISHED).bind(many(rows));
+                query.execute(&mut *conn).await?;
                 Ok(true)
             })
             .await

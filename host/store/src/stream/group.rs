@@ -1,6 +1,7 @@
 //! Settlements of deliveries, committed in groups: whoever gets the connection
 //! that writes does the work of all who wait for it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use qx_events::Fault;
@@ -9,10 +10,12 @@ use tokio::sync::oneshot;
 
 use super::{CALL_TIME_MAX, Durable, Shared, lock, transaction};
 use crate::fault::NoAnswer;
-use crate::sqlite::now_ms;
+use crate::sqlite::{many, now_ms};
 
 /// Also when the delivery is an old one: its effects are committed.
-const ACK: &str = "DELETE FROM qx_stream_deliveries WHERE component = ?1 AND seq = ?2";
+const ACKS: &str = "
+    DELETE FROM qx_stream_deliveries
+    WHERE component = ?1 AND seq IN (SELECT value FROM json_each(?2))";
 
 /// Not for an old delivery: a newer one is being worked on.
 const NAK: &str = concat!(
@@ -107,6 +110,7 @@ async fn apply(
     conn: &mut SqliteConnection,
     group: &[(Change, oneshot::Sender<Answer>)],
 ) -> Result<(), sqlx::Error> {
+    let mut over: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     for (change, _) in group {
         let Change {
             component,
@@ -114,16 +118,21 @@ async fn apply(
             delivered,
             kind,
         } = change;
-        let statement = match kind {
-            Kind::Over => ACK,
-            Kind::Again(_) => NAK,
-            Kind::Extended(_) => PROGRESS,
+        let (statement, span) = match kind {
+            Kind::Over => {
+                over.entry(component.as_ref()).or_default().push(*seq);
+                continue;
+            }
+            Kind::Again(span) => (NAK, *span),
+            Kind::Extended(span) => (PROGRESS, *span),
         };
         let query = sqlx::query(statement).bind(component.as_ref()).bind(*seq);
-        let query = match kind {
-            Kind::Over => query,
-            Kind::Again(span) | Kind::Extended(span) => query.bind(*delivered).bind(*span),
-        };
+        let query = query.bind(*delivered).bind(span);
+        query.execute(&mut *conn).await?;
+    }
+    // What is over stays so, whatever else was said of it.
+    for (component, seqs) in over {
+        let query = sqlx::query(ACKS).bind(component).bind(many(seqs));
         query.execute(&mut *conn).await?;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! One look for messages: first those that are due again, then new ones.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use qx_events::{EventName, Fault, Pattern};
@@ -7,7 +8,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::{Consumer, Durable, Settings, Shared, millis};
-use crate::sqlite::now_ms;
+use crate::sqlite::{at, many, now_ms};
 
 /// Names looked at in one statement.
 const NAMES_MAX: i64 = 500;
@@ -45,15 +46,19 @@ const NAMES: &str = "
 
 const TAKE_NEW: &str = concat!(
     "INSERT INTO qx_stream_deliveries (component, seq, delivered, taken, visible_at)
-     VALUES (?1, ?2, 1, 1, ",
+     SELECT ?1, value, 1, 1, ",
     now_ms!(),
-    " + ?3)"
+    " + ?3 FROM json_each(?2)"
 );
 
 const MOVE_CURSOR: &str =
     "UPDATE qx_stream_consumers SET cursor = ?2 WHERE component = ?1 AND cursor < ?2";
 
-const LOAD: &str = "SELECT event_name, headers, body FROM qx_stream_messages WHERE seq = ?1";
+/// One look-up by key for each.
+const LOAD: &str = "
+    SELECT asked.key, event_name, headers, body
+    FROM json_each(?1) AS asked CROSS JOIN qx_stream_messages AS message
+    ON message.seq = asked.value";
 
 const LOSE: &str = "DELETE FROM qx_stream_deliveries WHERE component = ?1 AND seq = ?2";
 
@@ -103,13 +108,13 @@ impl Shared {
                 .await?
                 .min(max - taken.len());
             let look = look(conn, consumer, settings, room).await?;
-            for seq in &look.wanted {
-                let query = sqlx::query(TAKE_NEW).bind(component).bind(*seq);
-                query
-                    .bind(millis(settings.ack_wait))
-                    .execute(&mut *conn)
-                    .await?;
-                taken.push((*seq, 1));
+            if !look.wanted.is_empty() {
+                let query = sqlx::query(TAKE_NEW)
+                    .bind(component)
+                    .bind(many(&look.wanted));
+                let query = query.bind(millis(settings.ack_wait));
+                query.execute(&mut *conn).await?;
+                taken.extend(look.wanted.iter().map(|seq| (*seq, 1)));
             }
             let messages = load(conn, component, taken).await?;
             let next_look = if !messages.is_empty() {
@@ -238,29 +243,31 @@ async fn load(
     component: &str,
     taken: Vec<(i64, i64)>,
 ) -> Result<Vec<TakenMessage>, sqlx::Error> {
+    let seqs: Vec<i64> = taken.iter().map(|(seq, _)| *seq).collect();
     let mut messages = Vec::with_capacity(taken.len());
-    for (seq, delivered) in taken {
-        let Some(row) = sqlx::query(LOAD)
-            .bind(seq)
-            .fetch_optional(&mut *conn)
-            .await?
-        else {
-            // Deleted by hand: there is nothing left to deliver.
-            sqlx::query(LOSE)
-                .bind(component)
-                .bind(seq)
-                .execute(&mut *conn)
-                .await?;
+    if seqs.is_empty() {
+        return Ok(messages);
+    }
+    let rows = sqlx::query(LOAD).bind(many(&seqs)).fetch_all(&mut *conn);
+    let mut gone: BTreeSet<i64> = seqs.iter().copied().collect();
+    for row in rows.await? {
+        let Some((seq, delivered)) = at(&taken, &row)? else {
             continue;
         };
+        gone.remove(seq);
         let headers = serde_json::from_str(row.try_get("headers")?);
         messages.push(TakenMessage {
-            seq,
-            delivered,
+            seq: *seq,
+            delivered: *delivered,
             event_name: row.try_get("event_name")?,
             headers: headers.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
             body: row.try_get("body")?,
         });
+    }
+    for seq in gone {
+        // Deleted by hand: there is nothing left to deliver.
+        let query = sqlx::query(LOSE).bind(component).bind(seq);
+        query.execute(&mut *conn).await?;
     }
     Ok(messages)
 }
