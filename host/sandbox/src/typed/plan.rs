@@ -1,7 +1,7 @@
 //! The plan of a type: how its values are read from JSON. Made at load from the
 //! component's own type; a type that has no form in JSON has no plan.
 
-use wasmtime::component::Type;
+use wasmtime::component::{Type, types};
 
 use super::spelling::{Ambiguous, Names};
 
@@ -140,19 +140,19 @@ impl Planner {
         }
         let depth = depth + 1;
         Ok(match ty {
-            Type::Bool => Plan::Bool,
-            Type::S8 => Plan::Int(Int::S8),
-            Type::U8 => Plan::Int(Int::U8),
-            Type::S16 => Plan::Int(Int::S16),
-            Type::U16 => Plan::Int(Int::U16),
-            Type::S32 => Plan::Int(Int::S32),
-            Type::U32 => Plan::Int(Int::U32),
-            Type::S64 => Plan::Int(Int::S64),
-            Type::U64 => Plan::Int(Int::U64),
-            Type::Float32 => Plan::F32,
-            Type::Float64 => Plan::F64,
-            Type::Char => Plan::Char,
-            Type::String => Plan::String,
+            Type::Bool
+            | Type::S8
+            | Type::U8
+            | Type::S16
+            | Type::U16
+            | Type::S32
+            | Type::U32
+            | Type::S64
+            | Type::U64
+            | Type::Float32
+            | Type::Float64
+            | Type::Char
+            | Type::String => scalar(ty),
             Type::Option(option) => match self.plan(&option.ty(), depth)? {
                 Plan::Option(_) => {
                     return Err(Unfit::new(
@@ -171,30 +171,8 @@ impl Planner {
                     .map(|ty| self.item(&ty, depth))
                     .collect::<Result<_, _>>()?,
             ),
-            Type::Record(record) => {
-                let names = record.fields().map(|field| field.name.to_owned());
-                Plan::Record(Record {
-                    names: Names::new(names.collect())?,
-                    fields: record
-                        .fields()
-                        .map(|field| self.named(field.name, &field.ty, depth))
-                        .collect::<Result<_, _>>()?,
-                })
-            }
-            Type::Variant(variant) => {
-                let names = variant.cases().map(|case| case.name.to_owned());
-                let case = |(name, ty): (&str, Option<Type>)| {
-                    ty.map(|ty| self.named(name, &ty, depth)).transpose()
-                };
-                Plan::Variant(Variant {
-                    names: Names::new(names.collect())?,
-                    cases: variant
-                        .cases()
-                        .map(|own| (own.name, own.ty))
-                        .map(case)
-                        .collect::<Result<_, _>>()?,
-                })
-            }
+            Type::Record(record) => Plan::Record(self.record(record, depth)?),
+            Type::Variant(variant) => Plan::Variant(self.variant(variant, depth)?),
             Type::Enum(names) => Plan::Enum(self.names(names.names())?),
             Type::Flags(names) => Plan::Flags(self.names(names.names())?),
             Type::Result(_) => {
@@ -214,6 +192,30 @@ impl Planner {
         })
     }
 
+    fn record(&mut self, record: &types::Record, depth: usize) -> Result<Record, Unfit> {
+        let names = record.fields().map(|field| field.name.to_owned());
+        Ok(Record {
+            names: Names::new(names.collect())?,
+            fields: record
+                .fields()
+                .map(|field| self.named(field.name, &field.ty, depth))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn variant(&mut self, variant: &types::Variant, depth: usize) -> Result<Variant, Unfit> {
+        let names = variant.cases().map(|case| case.name.to_owned());
+        let names = Names::new(names.collect())?;
+        let case = |(name, ty): (&str, Option<Type>)| {
+            ty.map(|ty| self.named(name, &ty, depth)).transpose()
+        };
+        let cases = variant.cases().map(|own| (own.name, own.ty)).map(case);
+        Ok(Variant {
+            cases: cases.collect::<Result<_, _>>()?,
+            names,
+        })
+    }
+
     fn item(&mut self, ty: &Type, depth: usize) -> Result<Plan, Unfit> {
         self.plan(ty, depth).map_err(|unfit| unfit.below("[]"))
     }
@@ -226,6 +228,29 @@ impl Planner {
         let names: Vec<String> = names.map(ToOwned::to_owned).collect();
         self.nodes = self.nodes.saturating_add(names.len());
         Ok(Names::new(names)?)
+    }
+}
+
+/// A type that has no others in it.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only asked of those above, of which a text is the last"
+)]
+fn scalar(ty: &Type) -> Plan {
+    match ty {
+        Type::Bool => Plan::Bool,
+        Type::S8 => Plan::Int(Int::S8),
+        Type::U8 => Plan::Int(Int::U8),
+        Type::S16 => Plan::Int(Int::S16),
+        Type::U16 => Plan::Int(Int::U16),
+        Type::S32 => Plan::Int(Int::S32),
+        Type::U32 => Plan::Int(Int::U32),
+        Type::S64 => Plan::Int(Int::S64),
+        Type::U64 => Plan::Int(Int::U64),
+        Type::Float32 => Plan::F32,
+        Type::Float64 => Plan::F64,
+        Type::Char => Plan::Char,
+        _ => Plan::String,
     }
 }
 

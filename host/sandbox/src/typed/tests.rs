@@ -215,12 +215,13 @@ fn integers_are_exact_or_refused_at_every_edge() {
     }
 }
 
-#[test]
-fn each_type_has_its_form() {
-    let types = "
+const FORMS: &str = "
         enum role { first-time-contributor, owner }
         flags marks { can-read, can-write }
         variant shape { circle(f64), many(list<u8>), nothing }";
+
+#[test]
+fn each_type_has_its_form() {
     for (ty, json, value) in [
         ("bool", "true", Val::Bool(true)),
         ("f64", "0.1", Val::Float64(0.1)),
@@ -276,13 +277,17 @@ fn each_type_has_its_form() {
             ),
         ),
     ] {
-        let read = of(types, ty).read(json);
+        let read = of(FORMS, ty).read(json);
         assert_eq!(
             read.unwrap_or_else(|error| panic!("{ty} {json}: {error}")),
             value,
             "{ty} {json}"
         );
     }
+}
+
+#[test]
+fn each_type_says_what_it_expects_where_something_else_is_found() {
     for (ty, json, said) in [
         (
             "char",
@@ -336,7 +341,7 @@ fn each_type_has_its_form() {
             "expected a whole number from 0 to 255, found a text",
         ),
     ] {
-        let error = refused(&of(types, ty), json);
+        let error = refused(&of(FORMS, ty), json);
         assert!(error.contains(said), "{ty} {json}: {error}");
     }
 }

@@ -97,7 +97,16 @@ fn each_type_has_its_schema_and_the_words_of_its_author() {
     ] {
         assert_eq!(properties[key], expected, "{key}");
     }
-    let number = &properties["order_id"];
+    assert_eq!(defs["marks"]["type"], "array");
+}
+
+#[test]
+fn numbers_tuples_and_variants_have_their_schemas() {
+    let types = types();
+    let ty = types.taken_by("on-order-placed").unwrap();
+    let schema = json_schema(&types, ty, "order.placed");
+    let defs = &schema["$defs"];
+    let number = &defs["order-placed"]["properties"]["order_id"];
     assert_eq!(number["maximum"], json!(u64::MAX));
     assert_eq!(
         defs["part"]["properties"]["place"],
@@ -123,7 +132,6 @@ fn each_type_has_its_schema_and_the_words_of_its_author() {
             {"enum": ["nothing", "NOTHING", "Nothing"]},
         ]})
     );
-    assert_eq!(defs["marks"]["type"], "array");
 }
 
 #[test]
