@@ -8,7 +8,7 @@ EXAMPLES := stars milestones triage ci-watch audit-trail follow-up no-sdk review
 LANGUAGES := wiki deploys protection reviews-py
 COMPONENTS := target/components
 
-GUESTS := tests/guests/tally
+GUESTS := tests/guests/tally tests/guests/scores
 
 .PHONY: demo test soak fuzz bench bench-smoke ci components languages host toolchain servers fmt clippy doc clean
 

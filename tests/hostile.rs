@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use acceptance::{Way, World, component, digest};
 use async_trait::async_trait;
-use qx_events::ports::{Invocation, StateReader, StateValue};
+use qx_events::ports::{Invocation, NoStatements, StateReader, StateValue};
 use qx_events::{ComponentName, Envelope, ExportIndex, Fault, Outcome};
 use qx_host::clock::SystemClock;
 use qx_sandbox::testing::{heavy, ping};
@@ -265,6 +265,7 @@ async fn mutated_components_are_refused_or_fail_and_never_make_the_host_panic() 
             "tenant_id": null, "actor_id": null, "payload": star(),
         });
         let invocation = Invocation {
+            sql: Arc::new(NoStatements),
             envelope: Arc::new(Envelope::decode(body.to_string().as_bytes(), None).unwrap()),
             attempt: 1,
             trace: None,

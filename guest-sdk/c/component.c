@@ -29,6 +29,14 @@ extern void __wasm_import_qx_events_state_delete(uint8_t *, size_t);
 __attribute__((__import_module__("qx:events/emit@1.0.0"), __import_name__("emit")))
 extern void __wasm_import_qx_events_emit_emit(uint8_t *, size_t, int32_t, uint8_t *, size_t, int32_t, uint8_t *, size_t, int32_t, int32_t, int64_t, size_t, uint8_t *);
 
+// Imported Functions from `qx:events/sql@1.0.0`
+
+__attribute__((__import_module__("qx:events/sql@1.0.0"), __import_name__("execute")))
+extern void __wasm_import_qx_events_sql_execute(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("qx:events/sql@1.0.0"), __import_name__("query")))
+extern void __wasm_import_qx_events_sql_query(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
 // Exported Functions from `qx:events/handler@1.0.0`
 
 __attribute__((__weak__, __export_name__("cabi_post_qx:events/handler@1.0.0#handle")))
@@ -178,6 +186,93 @@ void qx_events_emit_result_string_error_free(qx_events_emit_result_string_error_
     component_string_free(&ptr->val.ok);
   } else {
     qx_events_emit_error_free(&ptr->val.err);
+  }
+}
+
+void component_list_u8_free(component_list_u8_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    uint8_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+    }
+    free(list_ptr);
+  }
+}
+
+void qx_events_sql_value_free(qx_events_sql_value_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 1: {
+      break;
+    }
+    case 2: {
+      break;
+    }
+    case 3: {
+      break;
+    }
+    case 4: {
+      component_string_free(&ptr->val.text);
+      break;
+    }
+    case 5: {
+      component_list_u8_free(&ptr->val.bytes);
+      break;
+    }
+  }
+}
+
+void qx_events_sql_refusal_free(qx_events_sql_refusal_t *ptr) {
+  component_string_free(&ptr->sqlstate);
+  component_string_free(&ptr->message);
+}
+
+void qx_events_sql_error_free(qx_events_sql_error_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      qx_events_sql_refusal_free(&ptr->val.refused);
+      break;
+    }
+    case 1: {
+      component_string_free(&ptr->val.limit);
+      break;
+    }
+  }
+}
+
+void qx_events_sql_list_value_free(qx_events_sql_list_value_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    qx_events_sql_value_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      qx_events_sql_value_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void qx_events_sql_result_u64_error_free(qx_events_sql_result_u64_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    qx_events_sql_error_free(&ptr->val.err);
+  }
+}
+
+void component_list_string_free(component_list_string_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    component_string_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      component_string_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void qx_events_sql_result_list_string_error_free(qx_events_sql_result_list_string_error_t *ptr) {
+  if (!ptr->is_err) {
+    component_list_string_free(&ptr->val.ok);
+  } else {
+    qx_events_sql_error_free(&ptr->val.err);
   }
 }
 
@@ -387,6 +482,92 @@ bool qx_events_emit_emit(qx_events_emit_new_event_t *event, component_string_t *
       }
 
       result.val.err = variant13;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool qx_events_sql_execute(component_string_t *statement, qx_events_sql_list_value_t *parameters, uint64_t *ret, qx_events_sql_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(16+4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_qx_events_sql_execute((uint8_t *) (*statement).ptr, (*statement).len, (uint8_t *) (*parameters).ptr, (*parameters).len, ptr);
+  qx_events_sql_result_u64_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (uint64_t) (*((int64_t*) (ptr + 8)));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      qx_events_sql_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.refused = (qx_events_sql_refusal_t) {
+            (component_string_t) (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) },
+            (component_string_t) (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
+          };
+          break;
+        }
+        case 1: {
+          variant.val.limit = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool qx_events_sql_query(component_string_t *statement, qx_events_sql_list_value_t *parameters, component_list_string_t *ret, qx_events_sql_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(6*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_qx_events_sql_query((uint8_t *) (*statement).ptr, (*statement).len, (uint8_t *) (*parameters).ptr, (*parameters).len, ptr);
+  qx_events_sql_result_list_string_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (component_list_string_t) { (component_string_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      qx_events_sql_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.refused = (qx_events_sql_refusal_t) {
+            (component_string_t) (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) },
+            (component_string_t) (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (4*sizeof(void*))))), (*((size_t*) (ptr + (5*sizeof(void*))))) },
+          };
+          break;
+        }
+        case 1: {
+          variant.val.limit = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
       break;
     }
   }

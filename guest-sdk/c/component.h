@@ -158,6 +158,78 @@ typedef struct {
   } val;
 } qx_events_emit_result_string_error_t;
 
+typedef struct {
+  uint8_t *ptr;
+  size_t len;
+} component_list_u8_t;
+
+// A parameter, for `$1`, `$2` and so on. The database makes of it what the
+// statement wants at that place: a text can be a time, a UUID, an exact number, JSON.
+typedef struct qx_events_sql_value_t {
+  uint8_t tag;
+  union {
+    bool     boolean;
+    int64_t     integer;
+    double     number;
+    component_string_t     text;
+    component_list_u8_t     bytes;
+  } val;
+} qx_events_sql_value_t;
+
+#define QX_EVENTS_SQL_VALUE_NULL 0
+#define QX_EVENTS_SQL_VALUE_BOOLEAN 1
+#define QX_EVENTS_SQL_VALUE_INTEGER 2
+#define QX_EVENTS_SQL_VALUE_NUMBER 3
+#define QX_EVENTS_SQL_VALUE_TEXT 4
+#define QX_EVENTS_SQL_VALUE_BYTES 5
+
+// What the database says.
+typedef struct qx_events_sql_refusal_t {
+  // Five characters that a program can go by: `23505` is a key that is there.
+  component_string_t   sqlstate;
+  component_string_t   message;
+} qx_events_sql_refusal_t;
+
+typedef struct qx_events_sql_error_t {
+  uint8_t tag;
+  union {
+    qx_events_sql_refusal_t     refused;
+    component_string_t     limit;
+  } val;
+} qx_events_sql_error_t;
+
+// The database did not do it, and nothing of it is kept. What was done before is,
+// and the call may go on.
+#define QX_EVENTS_SQL_ERROR_REFUSED 0
+// A limit was hit; says which, and its value.
+#define QX_EVENTS_SQL_ERROR_LIMIT 1
+
+typedef struct {
+  qx_events_sql_value_t *ptr;
+  size_t len;
+} qx_events_sql_list_value_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    uint64_t ok;
+    qx_events_sql_error_t err;
+  } val;
+} qx_events_sql_result_u64_error_t;
+
+typedef struct {
+  component_string_t *ptr;
+  size_t len;
+} component_list_string_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    component_list_string_t ok;
+    qx_events_sql_error_t err;
+  } val;
+} qx_events_sql_result_list_string_error_t;
+
 typedef qx_events_types_event_t exports_qx_events_handler_event_t;
 
 typedef qx_events_types_failure_t exports_qx_events_handler_failure_t;
@@ -184,6 +256,13 @@ extern void qx_events_state_delete(component_string_t *key);
 // Returns the new event's id. Correlation, tenant and trace are inherited;
 // its causation is the event being handled.
 extern bool qx_events_emit_emit(qx_events_emit_new_event_t *event, component_string_t *ret, qx_events_emit_error_t *err);
+
+// Imported Functions from `qx:events/sql@1.0.0`
+// One SELECT, INSERT, UPDATE, DELETE, MERGE or VALUES. Returns how many rows it
+// changed, or gave.
+extern bool qx_events_sql_execute(component_string_t *statement, qx_events_sql_list_value_t *parameters, uint64_t *ret, qx_events_sql_error_t *err);
+// The same, for its rows: each an object as JSON text, one member for each column.
+extern bool qx_events_sql_query(component_string_t *statement, qx_events_sql_list_value_t *parameters, component_list_string_t *ret, qx_events_sql_error_t *err);
 
 // Exported Functions from `qx:events/handler@1.0.0`
 bool exports_qx_events_handler_handle(exports_qx_events_handler_event_t *event, exports_qx_events_handler_failure_t *err);
@@ -213,6 +292,22 @@ void qx_events_emit_new_event_free(qx_events_emit_new_event_t *ptr);
 void qx_events_emit_error_free(qx_events_emit_error_t *ptr);
 
 void qx_events_emit_result_string_error_free(qx_events_emit_result_string_error_t *ptr);
+
+void component_list_u8_free(component_list_u8_t *ptr);
+
+void qx_events_sql_value_free(qx_events_sql_value_t *ptr);
+
+void qx_events_sql_refusal_free(qx_events_sql_refusal_t *ptr);
+
+void qx_events_sql_error_free(qx_events_sql_error_t *ptr);
+
+void qx_events_sql_list_value_free(qx_events_sql_list_value_t *ptr);
+
+void qx_events_sql_result_u64_error_free(qx_events_sql_result_u64_error_t *ptr);
+
+void component_list_string_free(component_list_string_t *ptr);
+
+void qx_events_sql_result_list_string_error_free(qx_events_sql_result_list_string_error_t *ptr);
 
 void exports_qx_events_handler_event_free(exports_qx_events_handler_event_t *ptr);
 

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-use crate::{emit, state};
+use crate::{emit, sql, state};
 
 /// Why a handler did not do its work. Nothing that the call changed is kept.
 ///
@@ -111,7 +111,10 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 
 /// Whether the same call would meet the same error again.
 fn is_lasting(error: &(dyn Error + 'static)) -> bool {
-    error.is::<state::Error>() || error.is::<emit::Error>()
+    let sql = error.downcast_ref::<sql::Error>();
+    error.is::<state::Error>()
+        || error.is::<emit::Error>()
+        || sql.is_some_and(sql::Error::is_lasting)
 }
 
 /// `outer: inner: innermost`.

@@ -1,15 +1,19 @@
 //! The host, as the rest of the crate calls it: the component's imports, or a
-//! double in a native test. Both sides have the same seven functions.
+//! double in a native test. Both sides have the same functions.
 
 #[cfg(target_arch = "wasm32")]
 mod component;
 #[cfg(target_arch = "wasm32")]
-pub(crate) use component::{config_get, emit, log, state_delete, state_get, state_set};
+pub(crate) use component::{
+    config_get, emit, log, sql_execute, sql_query, state_delete, state_get, state_set,
+};
 
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod double;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use double::{config_get, emit, log, state_delete, state_get, state_set};
+pub(crate) use double::{
+    config_get, emit, log, sql_execute, sql_query, state_delete, state_get, state_set,
+};
 
 /// Why the host does not take an event.
 #[derive(Debug, Clone)]

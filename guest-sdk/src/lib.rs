@@ -71,6 +71,7 @@ pub mod log;
 #[cfg(not(target_arch = "wasm32"))]
 mod names;
 mod payload;
+pub mod sql;
 pub mod state;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
@@ -87,7 +88,7 @@ pub mod prelude {
     pub use crate::testing;
     pub use crate::{
         Due, Event, Failure, Json, NewEvent, Payload, Text, Trace, config, emit, emit_version,
-        handler, log, state,
+        handler, log, sql, state,
     };
     pub use serde::{Deserialize, Serialize};
     pub use serde_json::json;

@@ -31,7 +31,7 @@
 
 mod given;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -41,6 +41,7 @@ pub use given::{Given, event};
 use crate::emit::Due;
 use crate::host::double::{self, Call, Limits, Values};
 use crate::log::Level;
+use crate::sql::Value;
 use crate::{Event, Failure, Json, Payload, payload};
 
 /// What came of one call.
@@ -56,6 +57,8 @@ pub struct Delivery {
     pub written: BTreeMap<String, Option<String>>,
     /// The lines it logged.
     pub logs: Vec<Line>,
+    /// The statements of SQL that it ran, whatever it said.
+    pub statements: Vec<Statement>,
 }
 
 /// An event that a handler emitted.
@@ -74,6 +77,32 @@ pub struct Emitted {
     pub key: Option<String>,
     /// When it leaves, if not at once.
     pub due: Option<Due>,
+}
+
+/// A statement that a handler ran.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Statement {
+    /// Its text.
+    pub text: String,
+    /// What stands for `$1`, `$2` and so on.
+    pub parameters: Vec<Value>,
+}
+
+/// What a test's database answers to a statement.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// It changed so many rows.
+    Changed(u64),
+    /// It gave these rows, each an object.
+    Rows(Vec<Json>),
+    /// It was refused.
+    Refused {
+        /// SQLSTATE.
+        sqlstate: String,
+        /// The database's words.
+        message: String,
+    },
 }
 
 /// A line that a handler logged.
@@ -111,6 +140,7 @@ pub struct Host {
     config: BTreeMap<String, String>,
     state: BTreeMap<Option<String>, Values>,
     limits: Limits,
+    answers: VecDeque<Answer>,
 }
 
 impl Host {
@@ -171,6 +201,14 @@ impl Host {
         self
     }
 
+    /// With an answer to the next statement of SQL: there is no database here, so a
+    /// test gives them in the order in which they are asked for, over all events.
+    #[must_use]
+    pub fn answering(mut self, answer: Answer) -> Self {
+        self.answers.push_back(answer);
+        self
+    }
+
     /// Calls the handler with the event, as the component would.
     pub fn deliver<T: Payload>(
         &mut self,
@@ -183,16 +221,19 @@ impl Host {
             config: self.config.clone(),
             committed: committed.clone(),
             limits: self.limits,
+            answers: std::mem::take(&mut self.answers),
             ..Call::default()
         };
         let (outcome, call) = double::during(call, || payload::call(event, handler));
-        let logs = call.logs;
+        let (logs, statements) = (call.logs, call.statements);
+        self.answers = call.answers;
         if outcome.is_err() {
             return Delivery {
                 outcome,
                 emitted: Vec::new(),
                 written: BTreeMap::new(),
                 logs,
+                statements,
             };
         }
         for (key, value) in &call.written {
@@ -206,6 +247,7 @@ impl Host {
             emitted: call.emitted,
             written: call.written,
             logs,
+            statements,
         }
     }
 

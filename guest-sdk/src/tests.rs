@@ -244,3 +244,50 @@ fn a_key_or_a_wait_that_the_host_would_refuse_is_refused_here() {
         assert!(matches!(declined(seen), Failure::Reject { .. }));
     }
 }
+
+#[derive(Debug, PartialEq, Deserialize)]
+struct Total {
+    stars: u64,
+}
+
+fn total(_: Event<Json>) -> Result<(), Failure> {
+    sql::execute("INSERT INTO stars VALUES ($1)", &["a".into()])?;
+    let all: Vec<Total> = sql::query("SELECT sum(n) AS stars FROM stars", &[])?;
+    log::info!("{}", all[0].stars);
+    Ok(())
+}
+
+#[test]
+fn statements_are_answered_in_their_order_and_can_be_looked_at() {
+    let mut host = Host::new()
+        .answering(testing::Answer::Changed(1))
+        .answering(testing::Answer::Rows(vec![json!({"stars": 7})]));
+    let seen = host.deliver(event("a"), total);
+    assert_eq!((seen.outcome, &*seen.logs[0].message), (Ok(()), "7"));
+    assert_eq!(seen.statements[0].parameters, ["a".into()]);
+    let unanswered = host.deliver(event("a"), total);
+    assert!(
+        unanswered
+            .outcome
+            .unwrap_err()
+            .reason()
+            .contains("gives no answer")
+    );
+}
+
+#[test]
+fn what_the_database_refuses_is_tried_again_and_what_cannot_be_read_is_not() {
+    let refused = testing::Answer::Refused {
+        sqlstate: "23505".to_owned(),
+        message: "duplicate key".to_owned(),
+    };
+    let seen = Host::new().answering(refused).deliver(event("a"), total);
+    assert_eq!(declined(seen), Failure::retry("sql: duplicate key (23505)"));
+    let mut host = Host::new()
+        .answering(testing::Answer::Changed(1))
+        .answering(testing::Answer::Rows(vec![json!({"stars": "many"})]));
+    assert!(matches!(
+        declined(host.deliver(event("a"), total)),
+        Failure::Reject { .. }
+    ));
+}

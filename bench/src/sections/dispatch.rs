@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use qx_events::ports::{Clock, Invocation, StateReader, StateValue};
+use qx_events::ports::{Clock, Invocation, NoStatements, StateReader, StateValue};
 use qx_events::{ComponentName, Envelope, ExportIndex, Fault, Outcome};
 use qx_sandbox::{Manifest, Sandbox, SandboxConfig};
 
@@ -126,6 +126,7 @@ async fn all(
         tasks.spawn(async move {
             for _ in 0..calls {
                 let invocation = Invocation {
+                    sql: Arc::new(NoStatements),
                     envelope: Arc::clone(&envelope),
                     attempt: 1,
                     trace: None,

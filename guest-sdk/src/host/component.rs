@@ -5,6 +5,7 @@ use super::Refusal;
 use crate::bindings::qx::events as wit;
 use crate::emit::{Due, NewEvent};
 use crate::log::Level;
+use crate::sql::{self, Value};
 
 pub(crate) fn log(level: Level, message: &str) {
     let level = match level {
@@ -53,4 +54,34 @@ pub(crate) fn emit(event: &NewEvent<'_>, payload: &str) -> Result<String, Refusa
         wit::emit::Error::Denied(why) => Refusal::Denied(why),
         wit::emit::Error::Limit(which) => Refusal::Limit(which),
     })
+}
+
+pub(crate) fn sql_execute(statement: &str, parameters: &[Value]) -> Result<u64, sql::Error> {
+    wit::sql::execute(statement, &values(parameters)).map_err(not_done)
+}
+
+pub(crate) fn sql_query(statement: &str, parameters: &[Value]) -> Result<Vec<String>, sql::Error> {
+    wit::sql::query(statement, &values(parameters)).map_err(not_done)
+}
+
+fn values(parameters: &[Value]) -> Vec<wit::sql::Value> {
+    let value = |one: &Value| match one {
+        Value::Null => wit::sql::Value::Null,
+        Value::Boolean(is) => wit::sql::Value::Boolean(*is),
+        Value::Integer(number) => wit::sql::Value::Integer(*number),
+        Value::Number(number) => wit::sql::Value::Number(*number),
+        Value::Text(text) => wit::sql::Value::Text(text.clone()),
+        Value::Bytes(bytes) => wit::sql::Value::Bytes(bytes.clone()),
+    };
+    parameters.iter().map(value).collect()
+}
+
+fn not_done(error: wit::sql::Error) -> sql::Error {
+    match error {
+        wit::sql::Error::Refused(refusal) => sql::Error::Refused {
+            sqlstate: refusal.sqlstate,
+            message: refusal.message,
+        },
+        wit::sql::Error::Limit(which) => sql::Error::Limit(which),
+    }
 }

@@ -5,14 +5,15 @@
 //! clock; `testing` decides what becomes of a call.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::Refusal;
 use crate::emit::{Due, NewEvent};
 use crate::log::Level;
 use crate::names;
-use crate::testing::{Emitted, Line};
+use crate::sql::{self, Value};
+use crate::testing::{Answer, Emitted, Line, Statement};
 
 /// Furthest that an event may be due, as in the host. There is no clock here, so a time
 /// is not held against it.
@@ -29,6 +30,8 @@ pub(crate) struct Call {
     pub(crate) written: BTreeMap<String, Option<String>>,
     pub(crate) emitted: Vec<Emitted>,
     pub(crate) logs: Vec<Line>,
+    pub(crate) answers: VecDeque<Answer>,
+    pub(crate) statements: Vec<Statement>,
     pub(crate) limits: Limits,
 }
 
@@ -142,5 +145,35 @@ pub(crate) fn emit(event: &NewEvent<'_>, payload: &str) -> Result<String, Refusa
             due: event.due.clone(),
         });
         Ok(id)
+    })
+}
+
+pub(crate) fn sql_execute(statement: &str, parameters: &[Value]) -> Result<u64, sql::Error> {
+    match answer(statement, parameters)? {
+        Answer::Changed(rows) => Ok(rows),
+        Answer::Rows(rows) => Ok(rows.len() as u64),
+        Answer::Refused { sqlstate, message } => Err(sql::Error::Refused { sqlstate, message }),
+    }
+}
+
+pub(crate) fn sql_query(statement: &str, parameters: &[Value]) -> Result<Vec<String>, sql::Error> {
+    match answer(statement, parameters)? {
+        Answer::Rows(rows) => Ok(rows.iter().map(ToString::to_string).collect()),
+        Answer::Changed(_) => Ok(Vec::new()),
+        Answer::Refused { sqlstate, message } => Err(sql::Error::Refused { sqlstate, message }),
+    }
+}
+
+/// Notes the statement, and takes the next answer that the test gave.
+fn answer(statement: &str, parameters: &[Value]) -> Result<Answer, sql::Error> {
+    with(|call| {
+        call.statements.push(Statement {
+            text: statement.to_owned(),
+            parameters: parameters.to_vec(),
+        });
+        call.answers.pop_front().ok_or_else(|| sql::Error::Refused {
+            sqlstate: "58000".to_owned(),
+            message: format!("the test gives no answer to `{statement}`: see Host::answering"),
+        })
     })
 }

@@ -99,13 +99,17 @@ impl App {
         };
         let limits = around.metrics.clone();
         let limits = limits.map(|metrics| LimitsHit::new(metrics) as Arc<dyn LogSink>);
-        let sandbox = Arc::new(open::sandbox(&config, &clock, (around.compiler, limits))?);
+        let sql = store.sql(config.database.sql_connections);
+        let missing = sql.as_ref().err().copied();
+        let compiling = (around.compiler, limits, missing);
+        let sandbox = Arc::new(open::sandbox(&config, &clock, compiling)?);
         let mediator = Arc::new(Mediator::with_drain(config.components.drain));
         let (settler, commits) = Settler::new(store.ledger());
         let dispatcher = Arc::new(Dispatcher::new(Services {
             mediator: Arc::clone(&mediator),
             ledger: store.ledger(),
             settler,
+            sql: sql.ok(),
             leases: store.leases(),
             dead_letters: store.dead_letters(),
             clock: Arc::clone(&clock),

@@ -245,7 +245,7 @@ pub async fn stream(config: &Config) -> Result<Opened, StartError> {
 pub fn sandbox(
     config: &Config,
     clock: &Arc<dyn Clock>,
-    (compiler, log_sink): (Compiler, Option<Arc<dyn LogSink>>),
+    (compiler, log_sink, sql_missing): (Compiler, Option<Arc<dyn LogSink>>, Option<&'static str>),
 ) -> Result<Sandbox, StartError> {
     let dir = &config.components.dir;
     // Made only where nothing is: of a file in its place the reading says more.
@@ -266,6 +266,7 @@ pub fn sandbox(
         component_bytes_max: usize::try_from(config.components.component_bytes_max)
             .unwrap_or(usize::MAX),
         log_sink,
+        sql_missing,
         compilation: compilation(compiler, &config.components),
         ..SandboxConfig::new(Arc::clone(clock))
     })

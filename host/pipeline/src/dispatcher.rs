@@ -5,12 +5,13 @@
 mod attempt;
 mod quarantine;
 mod recorded;
+mod statements;
 mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use qx_events::ports::{Clock, DeadLetters, Fence, HeldLease, Leases, Ledger, Pause, StateAt};
+use qx_events::ports::{Clock, DeadLetters, Fence, HeldLease, Leases, Ledger, Pause, Sql, StateAt};
 use qx_events::{
     Component, ComponentName, DeadLetter, DeadReason, Envelope, ExportIndex, Fault, Known, Order,
     Resolution, Start, TraceContext,
@@ -41,6 +42,8 @@ pub struct Services {
     pub ledger: Arc<dyn Ledger>,
     /// Commits.
     pub settler: Settler,
+    /// Where components run SQL that commits with the rest; `None`: nowhere.
+    pub sql: Option<Arc<dyn Sql>>,
     /// Who consumes alone what only one may.
     pub leases: Arc<dyn Leases>,
     /// Keeps what failed.

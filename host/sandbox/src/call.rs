@@ -14,6 +14,7 @@ mod log;
 pub(crate) mod memory;
 mod outcome;
 mod rehearse;
+pub(crate) mod sql;
 pub(crate) mod state;
 pub(crate) mod text;
 pub(crate) mod wasi;

@@ -106,6 +106,22 @@ pub enum LoadError {
         /// Why not, and what instead.
         why: &'static str,
     },
+    /// It runs SQL, and there is no database for it.
+    #[error("`{component}` runs SQL (qx:events/sql), which {why}")]
+    NoSql {
+        /// Its name.
+        component: String,
+        /// What is missing.
+        why: &'static str,
+    },
+    /// It runs SQL, and nobody said as whom.
+    #[error(
+        "`{component}` runs SQL (qx:events/sql) and has no role in the database: write sql = \"its role\" under [grants.{component}] in qx-host.toml"
+    )]
+    NoRole {
+        /// Its name.
+        component: String,
+    },
     /// It wants something that this handler does not get.
     #[error(
         "the component imports `{import}`, which is not granted: {}, or build it without", how_to_grant(*.capability, component)
@@ -328,6 +344,8 @@ impl LoadError {
             | Self::UnservedVersion { .. }
             | Self::UnknownImport { .. }
             | Self::NotGranted { .. }
+            | Self::NoSql { .. }
+            | Self::NoRole { .. }
             | Self::Link(_)
             | Self::Payload { .. }
             | Self::Signature { .. }

@@ -36,9 +36,10 @@ fn check_one(name: &str, manifest: &Manifest) -> Result<(), LoadError> {
         (contract::PACKAGE, "config") => Some(Capability::Config),
         (contract::PACKAGE, "state") => Some(Capability::State),
         (contract::PACKAGE, "emit") => Some(Capability::Emit),
+        (contract::PACKAGE, "sql") => Some(Capability::Sql),
         (contract::PACKAGE, _) => {
             return Err(unknown(
-                "the contract does not have: it offers types, log, config, state and emit",
+                "the contract does not have: it offers types, log, config, state, emit and sql",
             ));
         }
         ("wasi:http", _) => {
@@ -73,6 +74,25 @@ fn check_one(name: &str, manifest: &Manifest) -> Result<(), LoadError> {
             })
         }
         Some(_) | None => Ok(()),
+    }
+}
+
+/// Checks that a component which runs SQL has somewhere to run it. `missing`: why no
+/// component has.
+pub(crate) fn check_sql(
+    imports: &[String],
+    manifest: &Manifest,
+    missing: Option<&'static str>,
+) -> Result<(), LoadError> {
+    let is_sql = |name: &String| matches!(split(name), Some((contract::PACKAGE, "sql", _)));
+    if !imports.iter().any(is_sql) {
+        return Ok(());
+    }
+    let component = manifest.name.to_string();
+    match (missing, &manifest.settings.rights.sql) {
+        (Some(why), _) => Err(LoadError::NoSql { component, why }),
+        (None, None) => Err(LoadError::NoRole { component }),
+        (None, Some(_)) => Ok(()),
     }
 }
 

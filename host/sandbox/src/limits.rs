@@ -2,12 +2,14 @@
 //! the page that lists them. What can be set is in [`qx_events::Limits`].
 
 use qx_events::ORDERING_KEY_BYTES_MAX;
+use qx_events::ports::SqlBounds;
 
 use crate::bind::BINDINGS_MAX;
 use crate::call::HOST_CALL_VALUES;
 use crate::call::context::VALUES_KEPT_MAX;
 use crate::call::emit::DUE_DAYS_MAX;
 use crate::call::memory::TABLE_ELEMENTS_TOTAL_MAX;
+use crate::call::sql::STATEMENTS_MAX;
 use crate::call::state::KEY_BYTES_MAX;
 use crate::call::wasi::{HANDLES_MAX, RANDOM_BYTES_MAX, RANDOM_BYTES_TOTAL_MAX};
 use crate::engine;
@@ -122,6 +124,27 @@ pub const FIXED: [FixedLimit; 21] = [
         ORDERING_KEY_BYTES_MAX,
         "bytes",
         "`emit` tells the handler",
+    ),
+    fixed(
+        "sql_statements",
+        "SQL statements of one call",
+        STATEMENTS_MAX as usize,
+        "statements",
+        "`execute` and `query` tell the handler",
+    ),
+    fixed(
+        "sql_rows",
+        "rows of one answer to SQL; their bytes, and those of a statement, are at most `value_kb`",
+        SqlBounds::ROWS_MAX as usize,
+        "rows",
+        "`query` tells the handler",
+    ),
+    fixed(
+        "sql_time",
+        "time of one SQL statement, times `timeout_ms`",
+        1,
+        "deadlines",
+        "the statement is undone; `execute` and `query` tell the handler",
     ),
     fixed(
         "due",

@@ -57,6 +57,8 @@ pub struct SandboxConfig {
     pub component_bytes_max: usize,
     /// Time of emitted events.
     pub clock: Arc<dyn Clock>,
+    /// Why no component can run SQL here; `None`: those can that have a role.
+    pub sql_missing: Option<&'static str>,
     /// Sees the lines that guests log, beside the host's own log.
     pub log_sink: Option<Arc<dyn LogSink>>,
     /// Whether steps are counted. Counting compiles in this process.
@@ -73,6 +75,7 @@ impl SandboxConfig {
             memory_bytes_max: MEMORY_BYTES_MAX,
             component_bytes_max: COMPONENT_BYTES_MAX,
             clock,
+            sql_missing: None,
             log_sink: None,
             metering: Metering::Off,
         }
@@ -234,6 +237,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Context>> {
     contract::config::add_to_linker::<_, HasSelf<Context>>(&mut linker, |context| context)?;
     contract::state::add_to_linker::<_, HasSelf<Context>>(&mut linker, |context| context)?;
     contract::emit::add_to_linker::<_, HasSelf<Context>>(&mut linker, |context| context)?;
+    contract::sql::add_to_linker::<_, HasSelf<Context>>(&mut linker, |context| context)?;
     Ok(linker)
 }
 
@@ -245,6 +249,7 @@ impl Inner {
         let surface = Surface::read(&bytes)?;
         check_world(&surface)?;
         imports::check(&surface.imports, manifest)?;
+        imports::check_sql(&surface.imports, manifest, self.config.sql_missing)?;
         let named = Named {
             digest: Digest::new(Sha256::digest(&bytes).into()),
             routes: routes(&surface, manifest)?,

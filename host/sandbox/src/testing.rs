@@ -150,6 +150,8 @@ const IMPORTS: &str = r#"
     (import "qx:events/state@1.0.0" "get" (func $get (param i32 i32 i32)))
     (import "qx:events/state@1.0.0" "set" (func $set (param i32 i32 i32 i32 i32)))
     (import "qx:events/state@1.0.0" "delete" (func $delete (param i32 i32)))
+    (import "qx:events/sql@1.0.0" "execute" (func $execute (param i32 i32 i32 i32 i32)))
+    (import "qx:events/sql@1.0.0" "query" (func $query (param i32 i32 i32 i32 i32)))
     (import "qx:events/emit@1.0.0" "emit" 
         (func $emit-event (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 i32)))"#;
 

@@ -15,6 +15,7 @@ mod locks;
 mod outbox;
 mod pauses;
 mod split;
+mod sql;
 mod writers;
 
 use std::time::Duration;
@@ -26,6 +27,7 @@ use sqlx::query::Query;
 
 use crate::fault::{self, NoAnswer};
 pub(crate) use outbox::Part;
+pub use sql::{RoleFlaw, RoleReport};
 
 /// Longest that one statement of a call may run, and wait for a lock. A healthy
 /// one takes milliseconds; the rest is for a server that is busy with others.

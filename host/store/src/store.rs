@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use qx_events::Fault;
-use qx_events::ports::{DeadLetters, Deployments, Leases, Ledger, Outbox, Pauses};
+use qx_events::ports::{DeadLetters, Deployments, Leases, Ledger, Outbox, Pauses, Sql};
 use qx_events::shard::{Shard, Split};
 
 use crate::error::StoreError;
-use crate::postgres::{Part, Postgres};
+use crate::postgres::{Part, Postgres, RoleReport};
 use crate::sqlite::Sqlite;
 
 /// Connections to PostgreSQL, unless set: the relay, the group commit and the
@@ -144,6 +144,31 @@ impl Store {
         match self {
             Self::Postgres(postgres) => Arc::new(postgres.clone()),
             Self::Sqlite(sqlite) => Arc::new(sqlite.clone()),
+        }
+    }
+
+    /// Where components run SQL, with so many connections for each role; or why they
+    /// cannot here.
+    pub fn sql(&self, connections_max: u32) -> Result<Arc<dyn Sql>, &'static str> {
+        match self {
+            Self::Postgres(postgres) => match postgres.sql(connections_max) {
+                Some(sql) => Ok(Arc::new(sql)),
+                None => Err(
+                    "needs connections of its own to PostgreSQL, without a pooler in between (statement-cache-capacity=0)",
+                ),
+            },
+            Self::Sqlite(_) => {
+                Err("needs PostgreSQL, where each component has a role; set database.url")
+            }
+        }
+    }
+
+    /// What speaks against a role that a component is to run SQL as. `None` where none
+    /// can.
+    pub async fn role(&self, role: &str) -> Option<Result<RoleReport, Fault>> {
+        match self {
+            Self::Postgres(postgres) => Some(postgres.role(role).await),
+            Self::Sqlite(_) => None,
         }
     }
 

@@ -3,6 +3,7 @@
 mod dead_letters;
 mod order;
 mod rights;
+mod roles;
 
 use std::path::Path;
 
@@ -73,6 +74,7 @@ pub(super) async fn doctor(config: Option<&Path>, output: Output) -> Result<Exit
     findings.extend(stream(&config).await);
     findings.extend([components(&config), signatures(&config)]);
     findings.extend(rights::look(&config));
+    findings.extend(roles::look(&config).await);
     findings.push(wasm());
     match output {
         Output::Json => screen::json(&findings)?,

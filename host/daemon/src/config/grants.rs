@@ -89,6 +89,12 @@ impl GrantTable {
         }
     }
 
+    /// The roles that components run SQL as.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        let all = std::iter::once(&self.all).chain(self.of.values());
+        all.filter_map(|granted| granted.sql.as_deref())
+    }
+
     /// The components that are named, whether they are there or not.
     pub fn components(&self) -> impl Iterator<Item = &str> {
         self.of.keys().map(String::as_str)

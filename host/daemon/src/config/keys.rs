@@ -121,6 +121,9 @@ keys! {
     DATABASE_MAX_CONNECTIONS = number("database", "max_connections", 2, 500, "connections")
         .default("10")
         .doc("Connections of one process to PostgreSQL. SQLite has its own rule.");
+    DATABASE_SQL_CONNECTIONS = number("database", "sql_connections", 1, 100, "connections")
+        .default("4")
+        .doc("Further connections of one process for each role that components run SQL as: one for each call that is at it.");
 
     STREAM_KIND = Key::new("stream", "kind", Kind::Word(&["nats", "embedded"]))
         .doc("Where events travel. Not set: `nats` when `nats.servers` is set, else `embedded`.");

@@ -146,6 +146,7 @@ fn database(reader: &Reader<'_>) -> DatabaseConfig {
         // Only seen when a fault was noted: the configuration is refused then.
         url: url.unwrap_or_else(|| DatabaseUrl::Sqlite(PathBuf::new())),
         max_connections: count(reader.number(&keys::DATABASE_MAX_CONNECTIONS)),
+        sql_connections: count(reader.number(&keys::DATABASE_SQL_CONNECTIONS)),
     }
 }
 

@@ -47,6 +47,8 @@ pub struct DatabaseConfig {
     pub url: DatabaseUrl,
     /// Connections of one process, when it is a server.
     pub max_connections: u32,
+    /// Connections of one process for each role that components run SQL as.
+    pub sql_connections: u32,
 }
 
 /// Where events travel.

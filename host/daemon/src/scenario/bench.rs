@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use qx_events::ports::{Clock, Invocation, LogLine, StateReader, StateValue};
+use qx_events::ports::{Clock, Invocation, LogLine, NoStatements, StateReader, StateValue};
 use qx_events::{
     Clash, Component, ComponentName, Envelope, Fault, Resolution, Settings, TraceContext,
 };
@@ -244,6 +244,7 @@ impl Bench {
         };
         drop(self.notes.take());
         let invocation = Invocation {
+            sql: Arc::new(NoStatements),
             trace: envelope.trace.clone(),
             envelope: Arc::new(envelope),
             attempt,

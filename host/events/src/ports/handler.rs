@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::envelope::Envelope;
 use crate::fault::Fault;
 use crate::outcome::Outcome;
-use crate::ports::StateValue;
+use crate::ports::{StateValue, Statements};
 use crate::routes::ExportIndex;
 use crate::trace::TraceContext;
 
@@ -21,6 +21,8 @@ pub struct Invocation {
     pub trace: Option<TraceContext>,
     /// Where the guest's `state.get` reads: bound to the component and tenant.
     pub state: Arc<dyn StateReader>,
+    /// Where the guest's SQL goes: bound to the component's role and to this call.
+    pub sql: Arc<dyn Statements>,
 }
 
 /// Reads the state of one component and one tenant.

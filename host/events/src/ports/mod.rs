@@ -12,6 +12,7 @@ mod leases;
 mod ledger;
 mod outbox;
 mod pauses;
+mod sql;
 mod stream;
 
 pub use dead_letters::{AfterEdit, DeadLetters, EditAnswer};
@@ -21,6 +22,10 @@ pub use leases::{Fence, HeldLease, Leases};
 pub use ledger::{Ledger, Note, Settled, Settlement, StateAt, StateValue};
 pub use outbox::{Due, Lease, OpenWriter, Outbox, OutboxStatus, PublishedRow, Writer, Writers};
 pub use pauses::{Pause, Pauses};
+pub use sql::{
+    Answer, NoStatements, Sql, SqlBounds, SqlRefusal, SqlTransaction, SqlValue, Statement,
+    Statements, Wants,
+};
 pub use stream::{
     Delivery, Lag, Published, Publisher, Receipt, Source, StoredAt, Stream, StreamState,
     Subscription,

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use qx_events::ports::{Fence, Invocation, Settled, Settlement};
+use qx_events::ports::{Fence, Invocation, Settled, Settlement, SqlTransaction};
 use qx_events::{
-    Component, DeadReason, DeadReasonKind, Effects, Envelope, ExportIndex, Outcome, Start, Verdict,
-    decide,
+    Component, DeadReason, DeadReasonKind, Effects, Envelope, ExportIndex, Known, Outcome, Start,
+    Verdict, decide,
 };
 use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::quarantine::Kept;
+use super::statements::CallSql;
 use super::{BoundState, Conclusion, Context, Dispatcher};
 use crate::backoff::Backoff;
 use crate::consumer::Place;
@@ -57,6 +58,20 @@ impl Task {
         let is_known = self.start != Start::Unrecorded || self.replayed.is_some();
         marks || is_known || self.fence.is_some()
     }
+
+    /// What is to be committed.
+    fn settlement(&self, effects: Effects) -> Settlement {
+        Settlement {
+            component: self.component.name.clone(),
+            digest: self.component.digest,
+            event_id: self.envelope.event_id,
+            tenant_id: self.envelope.tenant_id,
+            effects,
+            replayed: self.replayed,
+            fence: self.fence.clone(),
+            recorded: self.start.begun().is_some(),
+        }
+    }
 }
 
 /// Another build came into service, or this one went out of it, or the component
@@ -66,7 +81,8 @@ pub(crate) struct Superseded;
 
 /// What a call came to.
 enum Called {
-    Outcome(Outcome),
+    /// With the transaction of its SQL, if it ran any and is done.
+    Outcome(Outcome, Option<Box<dyn SqlTransaction>>),
     Superseded,
     /// Its build was replaced, and the call has not ended in time.
     Cut,
@@ -133,14 +149,14 @@ impl Dispatcher {
                 turn = self.turns.again(name, rerun, turn).await;
             }
             let begun = Instant::now();
-            let outcome = match self.call(task, &context, &mut stay).await {
-                Called::Outcome(outcome) => outcome,
+            let called = match self.call(task, &context, &mut stay).await {
+                Called::Outcome(outcome, sql) => (outcome, sql),
                 Called::Superseded => return Err(Superseded),
                 Called::Cut => return Ok(self.cut(task, begun)),
                 Called::Stopping => return Ok(Conclusion::Stopped),
             };
             let build = stay.as_ref();
-            if let Some(conclusion) = self.conclude(task, outcome, (begun, build)).await {
+            if let Some(conclusion) = self.conclude(task, called, (begun, build)).await {
                 return Ok(conclusion);
             }
         }
@@ -160,7 +176,7 @@ impl Dispatcher {
     async fn conclude(
         &self,
         task: &Task,
-        outcome: Outcome,
+        (outcome, sql): (Outcome, Option<Box<dyn SqlTransaction>>),
         (begun, stay): (Instant, Option<&Stay>),
     ) -> Option<Conclusion> {
         let at_least = self.watch(task, stay, &outcome);
@@ -172,7 +188,7 @@ impl Dispatcher {
         let verdict = decide(&outcome, task.attempt, policy, fastrand::f64());
         Some(match (verdict, outcome) {
             (Verdict::Settle, Outcome::Done(effects)) => {
-                return match self.settle(task, effects, begun).await {
+                return match self.settle(task, (effects, sql), begun).await {
                     // Of a build that is tried nothing is condemned.
                     Some(Conclusion::Dead(_)) if is_trial => Some(Conclusion::Elsewhere),
                     conclusion => conclusion,
@@ -214,12 +230,17 @@ impl Dispatcher {
         })
     }
 
-    async fn settle(&self, task: &Task, effects: Effects, begun: Instant) -> Option<Conclusion> {
+    async fn settle(
+        &self,
+        task: &Task,
+        (effects, sql): (Effects, Option<Box<dyn SqlTransaction>>),
+        begun: Instant,
+    ) -> Option<Conclusion> {
         let emitted = effects.emitted.len();
-        let committed = if task.needs_commit(&effects) {
-            self.commit(task, effects).await
-        } else {
-            Committed::Done
+        let committed = match sql {
+            Some(sql) => self.commit_with(task, effects, sql).await,
+            None if task.needs_commit(&effects) => self.commit(task, effects).await,
+            None => Committed::Done,
         };
         match committed {
             Committed::Done => {
@@ -262,7 +283,8 @@ impl Dispatcher {
         let is_first = stay.is_none();
         let mut begun = !is_first;
         loop {
-            let invocation = self.invocation(task, context);
+            let sql = Arc::new(CallSql::of(&task.component, services.sql.as_ref()));
+            let invocation = self.invocation(task, context, Arc::clone(&sql));
             let outcome = {
                 let _call = match &task.place {
                     Some(place) => place.call().await,
@@ -307,11 +329,12 @@ impl Dispatcher {
                 outcome
             };
             crash::point(crash::Window::ConsumerCalled);
+            let (outcome, transaction) = sql.end(outcome).await;
             let Outcome::HostFault(fault) = &outcome else {
                 if backoff.is_failing() {
                     self.saw(&Sight::Resumed { component });
                 }
-                return Called::Outcome(outcome);
+                return Called::Outcome(outcome, transaction);
             };
             if !self.hold(component, fault, &mut backoff).await {
                 return Called::Stopping;
@@ -319,10 +342,11 @@ impl Dispatcher {
         }
     }
 
-    fn invocation(&self, task: &Task, context: &Context) -> Invocation {
+    fn invocation(&self, task: &Task, context: &Context, sql: Arc<CallSql>) -> Invocation {
         Invocation {
             envelope: Arc::clone(&task.envelope),
             attempt: task.attempt,
+            sql,
             trace: context.clone(),
             state: Arc::new(BoundState {
                 reads: Arc::clone(&self.reads),
@@ -332,20 +356,63 @@ impl Dispatcher {
         }
     }
 
+    /// Commits in the transaction in which the call ran its SQL. There is one try: what
+    /// was lost with the connection is called again, unless it was committed after all.
+    async fn commit_with(
+        &self,
+        task: &Task,
+        effects: Effects,
+        sql: Box<dyn SqlTransaction>,
+    ) -> Committed {
+        let services = self.services();
+        let component = &task.component.name;
+        let emits = !effects.emitted.is_empty();
+        let settlement = task.settlement(effects);
+        let mut fault = match sql.settle(&settlement).await {
+            Ok(Settled::Committed) => {
+                if emits {
+                    services.nudge.notify_one();
+                }
+                return Committed::Done;
+            }
+            Ok(Settled::Duplicate) => return Committed::Duplicate,
+            Ok(Settled::Conflict) => return Committed::Overtaken,
+            Ok(Settled::Fenced) => return Committed::Fenced,
+            Err(fault) if fault.is_transient() => fault,
+            Err(fault) => {
+                return Committed::Refused(DeadReason {
+                    kind: DeadReasonKind::Unsettleable,
+                    text: fault.chain(),
+                });
+            }
+        };
+        let event_id = task.envelope.event_id;
+        let mut backoff = Backoff::default();
+        loop {
+            if !self.hold(component, &fault, &mut backoff).await {
+                return Committed::Stopped;
+            }
+            match services.ledger.known(component, &[event_id]).await {
+                Ok(known) => {
+                    self.saw(&Sight::Resumed { component });
+                    let handled = known.get(&event_id) == Some(&Known::Handled);
+                    return if handled {
+                        services.nudge.notify_one();
+                        Committed::Done
+                    } else {
+                        Committed::Overtaken
+                    };
+                }
+                Err(again) => fault = again,
+            }
+        }
+    }
+
     /// Commits, waiting for the database for as long as it takes.
     async fn commit(&self, task: &Task, effects: Effects) -> Committed {
         let services = self.services();
         let emits = !effects.emitted.is_empty();
-        let mut settlement = Settlement {
-            component: task.component.name.clone(),
-            digest: task.component.digest,
-            event_id: task.envelope.event_id,
-            tenant_id: task.envelope.tenant_id,
-            effects,
-            replayed: task.replayed,
-            fence: task.fence.clone(),
-            recorded: task.start.begun().is_some(),
-        };
+        let mut settlement = task.settlement(effects);
         let mut backoff = Backoff::default();
         let mut unknown = false;
         loop {

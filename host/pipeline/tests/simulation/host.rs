@@ -158,6 +158,7 @@ impl Host {
         let nudge = Arc::new(Notify::new());
         let stop = CancellationToken::new();
         let dispatcher = Dispatcher::new(Services {
+            sql: None,
             mediator: Arc::clone(&mediator),
             ledger: Arc::new(db.clone()),
             settler,

@@ -44,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) state: State,
     pub(crate) emitted: Emitted,
     pub(crate) wasi: Option<Wasi>,
+    /// Of SQL, so far.
+    pub(crate) statements: u32,
     calls: u32,
     kept_bytes: usize,
     stop: Option<Stop>,
@@ -59,6 +61,7 @@ impl Context {
             state: State::default(),
             emitted: Emitted::default(),
             wasi: None,
+            statements: 0,
             calls: 0,
             kept_bytes: 0,
             stop: None,

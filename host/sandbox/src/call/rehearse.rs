@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use qx_events::ports::{Invocation, StateReader, StateValue};
+use qx_events::ports::{Invocation, NoStatements, StateReader, StateValue};
 use qx_events::{Envelope, EventName, Fault, Outcome};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -106,6 +106,7 @@ fn no_event() -> Option<Invocation> {
         trace: None,
     };
     Some(Invocation {
+        sql: Arc::new(NoStatements),
         envelope: Arc::new(envelope),
         attempt: 0,
         trace: None,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeZone, Utc};
-use qx_events::ports::{Clock, Invocation, LogLine, StateReader, StateValue};
+use qx_events::ports::{Clock, Invocation, LogLine, NoStatements, StateReader, StateValue};
 use qx_events::{
     ComponentName, Effects, Envelope, ExportIndex, Fault, Limits, Outcome, TraceContext,
 };
@@ -148,6 +148,7 @@ impl World {
                 "tenant_id":"22222222-7d2f-4a35-9d2c-8e0f4a3f1b10","actor_id":"ada","payload":{payload}}}"#
         );
         let invocation = Invocation {
+            sql: Arc::new(NoStatements),
             envelope: Arc::new(Envelope::decode(body.as_bytes(), None).unwrap()),
             attempt: 2,
             trace: TraceContext::parse(PARENT, Some("vendor=1")),

@@ -156,12 +156,7 @@ impl Ledger for Postgres {
             return Ok(Vec::new());
         }
         self.call("settle", async |session| {
-            let held = leases::lock(session, needed(group)).await?;
-            let fresh = set_marks(session, group, &held).await?;
-            let current = lock(session, &touched(group, &fresh)).await?;
-            let plan = plan(group, fresh, &current, &held);
-            write(session, &plan).await?;
-            Ok(plan.answers)
+            settle_within(session, group).await
         })
         .await
     }
@@ -171,6 +166,19 @@ impl Ledger for Postgres {
     fn commits_at_once(&self) -> usize {
         2
     }
+}
+
+/// Settles a group within a transaction that is open, and commits nothing yet.
+pub(super) async fn settle_within(
+    session: &mut Session<'_>,
+    group: &[Settlement],
+) -> Result<Vec<Settled>, sqlx::Error> {
+    let held = leases::lock(session, needed(group)).await?;
+    let fresh = set_marks(session, group, &held).await?;
+    let current = lock(session, &touched(group, &fresh)).await?;
+    let plan = plan(group, fresh, &current, &held);
+    write(session, &plan).await?;
+    Ok(plan.answers)
 }
 
 /// Sets the marks, and returns those that were not there.

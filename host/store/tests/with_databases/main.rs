@@ -17,6 +17,8 @@ mod postgres;
 #[cfg(test)]
 mod split;
 #[cfg(test)]
+mod sql;
+#[cfg(test)]
 mod stream;
 #[cfg(test)]
 mod world;

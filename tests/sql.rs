@@ -1,0 +1,117 @@
+//! SQL of a component commits with its mark, state and events, once, whatever dies.
+#![cfg(test)]
+
+use acceptance::{Way, World};
+use serde_json::json;
+
+/// Events of the test, a point each.
+const EVENTS: usize = 60;
+
+/// As `docs/sql.md` says.
+const ROLE: &str = "
+    CREATE ROLE qx_scores NOLOGIN;
+    CREATE SCHEMA qx_scores AUTHORIZATION qx_scores;
+    SET ROLE qx_scores;
+    CREATE TABLE qx_scores.scores (player text PRIMARY KEY, points bigint NOT NULL);
+    CREATE TABLE qx_scores.seen (event_id uuid NOT NULL, attempt int NOT NULL);
+    RESET ROLE";
+
+const GRANTS: &str = "[grants.scores]\ncapabilities = [\"sql\"]\nsql = \"qx_scores\"\n";
+
+async fn world() -> World {
+    let world = World::with(Way::Servers, &["scores"]).await;
+    world.database().await.execute(ROLE).await;
+    world.write("qx-host.toml", &format!("{}{GRANTS}", world.config()));
+    world
+}
+
+async fn record(world: &World, events: std::ops::Range<usize>) {
+    let lines: String = events
+        .map(|n| {
+            let payload = json!({"player": format!("p{}", n % 3), "points": 1});
+            json!({"event_name": "game.scored", "payload": payload}).to_string() + "\n"
+        })
+        .collect();
+    world.write("events.jsonl", &lines);
+    let file = world.path("events.jsonl");
+    let args = ["trigger", "--lines", file.to_str().unwrap()];
+    drop(world.qx(&args).await.ok());
+}
+
+/// One row for each event, and so many points; the events that went out are as many.
+async fn is_settled(world: &World, events: usize) {
+    let all = events.to_string();
+    let sql = "SELECT (SELECT count(*) FROM qx_scores.seen)::text,
+            (SELECT count(DISTINCT event_id) FROM qx_scores.seen)::text,
+            (SELECT sum(points) FROM qx_scores.scores)::text,
+            (SELECT count(*) FROM qx_inbox WHERE component = 'scores')::text,
+            (SELECT count(*) FROM qx_outbox_events WHERE event_name = 'game.standing')::text";
+    world.settles(sql, &[&[&all, &all, &all, &all, &all]]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sql_takes_effect_once_though_the_host_is_killed_again_and_again() {
+    let mut world = world().await;
+    record(&world, 0..EVENTS).await;
+    for (window, nth) in [
+        ("consumer-called", 5),
+        ("consumer-1", 3),
+        ("consumer-called", 9),
+    ] {
+        let at = format!("{window}:{nth}");
+        world.run_with(&[], &[("QX_CRASH_AT", &at)]).await;
+        let mut host = world.host.take().unwrap();
+        let status = host.ended(std::time::Duration::from_mins(1)).await;
+        assert_eq!(status.code(), None, "ended by a signal: {}", host.printed());
+    }
+    world.run().await;
+    is_settled(&world, EVENTS).await;
+    // And while it is at work, the database too.
+    record(&world, EVENTS..2 * EVENTS).await;
+    world.postgres.as_ref().unwrap().restart().unwrap();
+    world.kill();
+    world.run().await;
+    is_settled(&world, 2 * EVENTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_runs_sql_is_refused_where_it_has_no_role_or_no_database_for_it() {
+    let mut embedded = World::with(Way::Embedded, &["scores"]).await;
+    embedded.write("qx-host.toml", &format!("{}{GRANTS}", embedded.config()));
+    embedded.run().await;
+    embedded
+        .lists("scores", |seen| {
+            seen.to_string().contains("needs PostgreSQL")
+        })
+        .await;
+
+    let mut servers = world().await;
+    let no_role = GRANTS.replace("sql = \"qx_scores\"\n", "");
+    servers.write("qx-host.toml", &format!("{}{no_role}", servers.config()));
+    servers.run().await;
+    servers
+        .lists("scores", |seen| seen.to_string().contains("sql = "))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_says_what_a_role_lacks_with_the_sql_that_helps() {
+    let world = world().await;
+    let seen = world.qx(&["doctor"]).await;
+    assert!(
+        seen.stdout.contains("qx_scores: the host may act as it"),
+        "{seen:#?}"
+    );
+    world
+        .database()
+        .await
+        .execute("GRANT SELECT ON qx_state TO qx_scores")
+        .await;
+    let seen = world.qx(&["doctor"]).await;
+    assert!(
+        seen.stdout
+            .contains("REVOKE ALL ON qx_state FROM \"qx_scores\""),
+        "{seen:#?}"
+    );
+    assert_ne!(seen.code, 0);
+}
