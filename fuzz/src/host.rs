@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use qx_events::ports::{Clock, Invocation, LogLine, StateReader, StateValue};
+use qx_events::ports::{Clock, Invocation, LogLine, NoStatements, StateReader, StateValue};
 use qx_events::{ComponentName, Envelope, EventName, ExportIndex, Fault, Outcome, TraceContext};
 use qx_sandbox::{CallId, LoadError, Loaded, LogSink, Manifest, Sandbox, SandboxConfig, testing};
 use tokio::runtime::Runtime;
@@ -208,6 +208,7 @@ impl World {
             "payload":{"repository":{"full_name":"ada/engine"}}}"#;
         const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let invocation = Invocation {
+            sql: Arc::new(NoStatements),
             envelope: Arc::new(Envelope::decode(BODY, None).expect("an envelope")),
             attempt: 1,
             trace: TraceContext::parse(PARENT, None),

@@ -54,7 +54,7 @@ const fn fixed(
 }
 
 /// Every limit that nobody can set.
-pub const FIXED: [FixedLimit; 21] = [
+pub const FIXED: [FixedLimit; 24] = [
     fixed(
         "stack",
         "stack of the guest",
