@@ -55,8 +55,8 @@ const MUTANTS: [Mutant; 11] = [
     Mutant {
         name: "a swap without a drain",
         file: "host/pipeline/src/dispatcher/attempt.rs",
-        from: "if rerun == 0 && !services.mediator.serves(&task.component) {",
-        to: "if rerun == u32::MAX && !services.mediator.serves(&task.component) {",
+        from: "let may_begin = services.mediator.serves(&task.component)\n",
+        to: "let may_begin = (task.attempt < u32::MAX)\n",
         killer: killer(
             PIPELINE,
             "after_a_swap_nothing_begins_on_the_old_build_not_even_what_waited_for_its_turn",
