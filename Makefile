@@ -9,6 +9,7 @@ LANGUAGES := wiki deploys protection reviews-py
 COMPONENTS := target/components
 
 GUESTS := tests/guests/tally tests/guests/scores
+DICE := dice-c dice-python dice-typescript
 
 .PHONY: demo test soak fuzz bench bench-smoke ci components languages host toolchain servers fmt clippy doc clean
 
@@ -70,7 +71,7 @@ components: host toolchain
 
 ## Those in other languages. Fetches what compiles them, once.
 languages: host
-	@tools/components.sh $(COMPONENTS) $(LANGUAGES:%=examples/%)
+	@tools/components.sh $(COMPONENTS) $(LANGUAGES:%=examples/%) $(DICE:%=tests/guests/%)
 
 # The tests build it together with everything else: alone it has dependencies with fewer
 # features, and those would all be compiled twice.

@@ -141,6 +141,51 @@ async fn while_a_component_spins_without_end_its_neighbour_completes_everything(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_many_components_never_end_their_neighbour_completes_everything() {
+    const EVENTS: usize = 60;
+    const ENDLESS: usize = 8;
+    let mut world = World::with(Way::Embedded, &["stars"]).await;
+    // Together they want twice the places of the process, and none ends within the test.
+    let patient = "[limits]\ntimeout_ms = 600000\ncpu_ms = 600000\n";
+    for number in 0..ENDLESS {
+        world.put(&format!("endless-{number}.toml"), patient.as_bytes());
+        let spins = ping(
+            "(call $say (i32.const 3072) (i32.const 4)) (loop (br 0)) (unreachable)",
+            "",
+        );
+        world.put(&format!("endless-{number}.wasm"), &spins);
+    }
+    world.run().await;
+    let names: Vec<String> = (0..ENDLESS).map(|n| format!("endless-{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).chain(["stars"]).collect();
+    world.serves(&names).await;
+    let line = json!({"event_name": "ping", "payload": {}}).to_string();
+    world.write("pings.jsonl", &format!("{line}\n").repeat(32));
+    drop(world.qx(&["trigger", "--lines", "pings.jsonl"]).await.ok());
+    for name in names.iter().filter(|name| **name != "stars") {
+        let at_it = async || {
+            let printed = world.printed();
+            let mut lines = printed.lines();
+            let is_its = |line: &str| line.contains("qx_guest") && line.contains(*name);
+            lines
+                .any(is_its)
+                .then_some(())
+                .ok_or_else(|| printed.clone())
+        };
+        world.eventually(&format!("a line of {name}"), at_it).await;
+    }
+    stars(&world, EVENTS).await;
+    handled(&world, EVENTS).await;
+    let ended = "SELECT CAST((SELECT count(*) FROM qx_inbox WHERE component <> 'stars') \
+        + (SELECT count(*) FROM qx_attempts WHERE attempts > 0) AS TEXT)";
+    assert_eq!(
+        world.rows(ended).await,
+        [["0"]],
+        "not one call of the others has ended"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_component_that_compiles_too_long_or_too_large_is_refused_and_the_old_one_serves_on() {
     let mut world = World::with(Way::Embedded, &["stars"]).await;
     let build = digest(&std::fs::read(component("stars")).unwrap());

@@ -5,6 +5,7 @@
 use std::os::unix::fs::symlink;
 
 use acceptance::{Way, World, component, digest, rebuilt};
+use qx_sandbox::testing::ping;
 use serde_json::{Value, json};
 
 const STAR: &str = "github.star.created";
@@ -66,6 +67,36 @@ async fn a_component_that_is_added_takes_the_next_event() {
     world.serves(&["stars"]).await;
     let build = digest(&std::fs::read(component("stars")).unwrap());
     a_star_is_handled_by(&world, &build).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_instance_never_serves_an_event_after_its_build_was_replaced() {
+    let says = |word: &str| {
+        let data = format!("(data (i32.const 4096) \"{word}\")");
+        ping(
+            "(call $say (i32.const 4096) (i32.const 5)) (call $ok)",
+            &data,
+        )
+    };
+    let mut world = World::with(Way::Embedded, &[]).await;
+    world.put("says.toml", b"[reuse]\nidle_s = 3600\n");
+    world.run().await;
+    for word in ["early", "later", "third"] {
+        let build = says(word);
+        world.put("says.wasm", &build);
+        let digest = digest(&build);
+        let is_new = |seen: &Value| seen["state"] == "serving" && seen["digest"] == digest.as_str();
+        world.lists("says", is_new).await;
+        for _ in 0..3 {
+            let id = world.trigger("ping", &json!({})).await;
+            world.prints(&id).await;
+            let line = world.printed();
+            let line = line
+                .lines()
+                .find(|line| line.contains(&id) && line.contains("qx_guest"));
+            assert!(line.is_some_and(|line| line.contains(word)), "{line:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

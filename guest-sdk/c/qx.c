@@ -105,6 +105,7 @@ static qx_outcome call(const qx_event *event) {
 
 bool exports_qx_events_handler_handle(exports_qx_events_handler_event_t *given,
                                       exports_qx_events_handler_failure_t *failure) {
+  rejection = NULL; /* An instance may serve more than one event. */
   qx_event event = {
       .id = owned(given->id),
       .name = owned(given->name),

@@ -117,6 +117,7 @@ impl App {
             propagation: Arc::clone(&around.propagation),
             nudge: Arc::clone(&nudge),
             calls_max: config.consumer.in_flight_max,
+            place_bytes: config.components.defaults.limits.memory_bytes,
             stop: supervisor.stop(),
         }));
         let holder = holder(&config);

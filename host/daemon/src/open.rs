@@ -263,6 +263,9 @@ pub fn sandbox(
         cache_dir: Some(config.components.cache_dir.clone()),
         // A call waits for an instance: as many as calls that may run at once.
         instances_max: u32::try_from(config.consumer.in_flight_max).unwrap_or(u32::MAX),
+        // Half of what those that run may have.
+        kept_bytes_max: (config.consumer.in_flight_max / 2)
+            .saturating_mul(config.components.defaults.limits.memory_bytes),
         component_bytes_max: usize::try_from(config.components.component_bytes_max)
             .unwrap_or(usize::MAX),
         log_sink,

@@ -52,6 +52,6 @@ pub use retry::RetryPolicy;
 pub use rights::{Capability, Rights};
 pub use routes::{Binding, Clash, Component, ExportIndex, Resolution, Routes, Tried, Versions};
 pub use row::{Due, NewEvent, Row, Unpublishable, prepare};
-pub use settings::{Inbox, Limits, Settings, StartFrom};
+pub use settings::{Inbox, Limits, Reuse, Settings, StartFrom};
 pub use trace::TraceContext;
 pub use verdict::{Verdict, decide};

@@ -284,6 +284,11 @@ impl Routes {
         self.components.values()
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.components.len()
+    }
+
     /// Every component that takes this event, with the export.
     pub fn takers<'a>(
         &'a self,

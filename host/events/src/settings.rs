@@ -29,6 +29,9 @@ pub struct Settings {
     pub inbox: Inbox,
     /// Where a component begins that has never run before.
     pub start: StartFrom,
+    /// Whether its instances are used for more than one call; `None`: each call has
+    /// one of its own.
+    pub reuse: Option<Reuse>,
     /// What the guest reads through `config`.
     pub config: BTreeMap<String, String>,
     /// What it may do.
@@ -46,6 +49,7 @@ impl Default for Settings {
             order: Order::None,
             inbox: Inbox::Every,
             start: StartFrom::Beginning,
+            reuse: None,
             config: BTreeMap::new(),
             rights: Rights::default(),
         }
@@ -81,6 +85,38 @@ pub enum StartFrom {
     Beginning,
     /// With events that arrive from now on.
     Now,
+}
+
+/// Within which bounds an instance is used again. Never after a call that trapped,
+/// hit a limit, ran out of time or was cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reuse {
+    /// Calls of one instance.
+    pub uses: u32,
+    /// An instance whose memory has grown past so many bytes is not used again.
+    pub memory_bytes: usize,
+    /// How long an instance is kept for the next call.
+    pub idle: Duration,
+    /// Instances of the component that are kept at once.
+    pub instances: usize,
+    /// Whether an instance serves every tenant, and not only the one of its first
+    /// event.
+    pub across_tenants: bool,
+}
+
+impl Reuse {
+    /// What holds where a component's file asks for reuse and says nothing else.
+    pub const fn of(limits: &Limits, concurrency: usize) -> Self {
+        Self {
+            uses: 1_000,
+            // What is nearly full is made anew before it is, so that no event fails
+            // of what the ones before it left behind.
+            memory_bytes: limits.memory_bytes / 4 * 3,
+            idle: Duration::from_mins(1),
+            instances: concurrency,
+            across_tenants: false,
+        }
+    }
 }
 
 /// Budget of one call. What goes over it ends the call, and nothing else.

@@ -3,6 +3,7 @@
 //! dead letters and the in-process way all go through here.
 
 mod attempt;
+mod places;
 mod quarantine;
 mod recorded;
 mod statements;
@@ -56,8 +57,11 @@ pub struct Services {
     pub propagation: Arc<dyn Propagation>,
     /// Wakes the relay when events were emitted.
     pub nudge: Arc<Notify>,
-    /// Handler calls that may run at once in this process.
+    /// Places for handler calls that run at once in this process.
     pub calls_max: usize,
+    /// Memory that belongs to a place, in bytes: a call of a component that may use
+    /// more takes several.
+    pub place_bytes: usize,
     /// The host is stopping: do not wait for what is missing.
     pub stop: CancellationToken,
 }
@@ -127,7 +131,7 @@ impl Dispatcher {
     /// A dispatcher over these services.
     pub fn new(services: Services) -> Self {
         Self {
-            calls: Quarantine::new(services.calls_max),
+            calls: Quarantine::new(services.calls_max, services.place_bytes),
             gates: Gates::default(),
             turns: Turns::default(),
             reads: Arc::new(Reads::new(Arc::clone(&services.ledger))),
@@ -150,6 +154,9 @@ impl Dispatcher {
         let by = PausedBy::Operator;
         let (new, gone) = self.gates.set_pauses(pauses);
         for pause in &new {
+            if let Some(component) = self.services.mediator.component(&pause.component) {
+                component.handler.rest();
+            }
             let shut = self.gates.shut(&pause.component);
             self.services.witness.saw(&Sight::Paused {
                 component: &pause.component,

@@ -80,6 +80,11 @@ impl Mediator {
         self.table.load().routes.get(name).map(Arc::clone)
     }
 
+    /// How many components are in service.
+    pub(crate) fn components(&self) -> usize {
+        self.table.load().routes.count()
+    }
+
     /// Puts a component in service, in one step. Once this returns nothing new begins
     /// on the build it replaces, nor on a canary; what began there finishes there,
     /// within the drain time.
@@ -197,6 +202,7 @@ impl Mediator {
     }
 
     fn retire(&self, build: &Arc<Build>) {
+        build.component().handler.rest();
         build.retire(self.drain);
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         retired.retain(|build| build.strong_count() > 0);

@@ -1,14 +1,16 @@
-//! Calls a handler: a fresh store and instance for every event, from a component
+//! Calls a handler: in a fresh store and instance for every event, from a component
 //! that is linked already, on a budget of time, memory and host calls. Dropped
-//! afterwards, whatever happened.
+//! afterwards, whatever happened; unless the component asks for its instances to be
+//! used again, and this one may be.
 //!
 //! Every way of failing is an outcome. A guest can fail and can waste its own
 //! budget; it cannot fail the host.
 
 pub(crate) mod context;
-mod cpu;
+pub(crate) mod cpu;
 pub(crate) mod emit;
 pub(crate) mod event;
+pub(crate) mod instance;
 mod json;
 mod log;
 pub(crate) mod memory;
@@ -28,51 +30,64 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use qx_events::ports::{Handler, Invocation, LogLevel};
-use qx_events::{Breach, ExportIndex, Outcome};
-use tokio::sync::Semaphore;
+use qx_events::{Breach, ExportIndex, Outcome, Reuse};
 use wasmtime::component::InstancePre;
-use wasmtime::{Store, UpdateDeadline};
 
-use crate::call::context::{Context, Shared, Stop};
+use crate::call::context::{Context, Shared};
 use crate::call::cpu::CpuMeter;
 use crate::call::event::{Entry, Export, Given};
+use crate::call::instance::{After, End, Instance};
 use crate::call::log::GuestLog;
 use crate::call::outcome::{Ended, outcome};
-use crate::call::wasi::HANDLES_MAX;
-use crate::contract::{self, Failure};
+use crate::contract;
 use crate::engine::Metering;
+use crate::life::Retired;
 use crate::log_sink::{CallId, Cost, Counted, LogSink};
-
-/// Ticks of the epoch after which a running guest lets others run: every one.
-const TICKS_PER_TURN: u64 = 1;
-
-/// Steps that a call gets where they are counted: time ends it, never these.
-const FUEL: u64 = u64::MAX;
+use crate::slots::{Keep, Owner, Slot, Slots, Tenancy, Terms, Use};
+use crate::threads::{Pace, Threads};
 
 /// What a guest may hand over in one host call, in values of the largest size:
 /// room for a value and the names around it, and for a line that will be cut.
 pub(crate) const HOST_CALL_VALUES: usize = 4;
 
-/// A component that is loaded and linked.
+/// What a call comes to and used, or the words of a panic in it.
+pub(crate) type Ran = Result<(Outcome, Counted), String>;
+
+/// A component that can be called.
 pub(crate) struct ComponentHandler {
+    pub(crate) build: Arc<Build>,
+    pub(crate) threads: Arc<Threads<Ran>>,
+    pub(crate) pace: Arc<Pace>,
+}
+
+/// A component that is loaded and linked. Calls that run hold it.
+pub(crate) struct Build {
     pub(crate) pre: InstancePre<Context>,
     pub(crate) exports: Vec<Export>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) log_sink: Option<Arc<dyn LogSink>>,
     pub(crate) metering: Metering,
+    /// This build, among the slots.
+    pub(crate) owner: Owner,
     /// Slots of the whole process.
-    pub(crate) instances: Arc<Semaphore>,
+    pub(crate) slots: Arc<Slots<Instance>>,
+}
+
+/// An instance and its slot, or a slot for one. In this order they go.
+struct Place {
+    kept: Option<Instance>,
+    slot: Slot,
 }
 
 #[async_trait]
 impl Handler for ComponentHandler {
     fn is_typed(&self, export: ExportIndex) -> bool {
-        let export = self.exports.get(export.0);
+        let export = self.build.exports.get(export.0);
         export.is_some_and(|export| export.takes.payload().is_some())
     }
 
     fn fits(&self, export: ExportIndex, payload: &str) -> Result<(), String> {
-        let export = self.exports.get(export.0);
+        let export = self.build.exports.get(export.0);
         match export.and_then(|export| export.takes.payload()) {
             Some(payload_type) => payload_type
                 .check(payload)
@@ -82,7 +97,8 @@ impl Handler for ComponentHandler {
     }
 
     async fn call(&self, export: ExportIndex, invocation: Invocation) -> Outcome {
-        let Some(export) = self.exports.get(export.0) else {
+        let build = &self.build;
+        let Some(export) = build.exports.get(export.0) else {
             return Ended::no_such_export();
         };
         // A payload that does not fit takes no instance.
@@ -90,34 +106,49 @@ impl Handler for ComponentHandler {
             Ok(entry) => entry,
             Err(mismatch) => return outcome::misfit(&export.name, &mismatch),
         };
-        // Waiting for a slot is no time of the guest's. The semaphore is never closed.
-        let _slot = self.instances.acquire().await;
-        let limits = &self.shared.settings.limits;
         let call = CallId {
-            component: self.shared.name.clone(),
+            component: build.shared.name.clone(),
             event_id: invocation.envelope.event_id,
             attempt: invocation.attempt,
         };
+        // Waiting for a slot is no time of the guest's.
+        let place = build.place(&invocation).await;
         let begun = Instant::now();
-        let log = Arc::new(GuestLog::new(call.clone(), self.log_sink.clone(), limits));
-        let cpu = Arc::new(CpuMeter::default());
-        let run = self.run(entry, invocation, (Arc::clone(&log), Arc::clone(&cpu)));
-        let run = unpanicked(cpu.measured(run));
-        let ended = match tokio::time::timeout(limits.timeout, run).await {
-            Ok(Ok(ended)) => ended,
-            Ok(Err(panic)) => Ended::Panicked(panic),
-            Err(_elapsed) => Ended::Deadline(limits.timeout),
+        let limits = &build.shared.settings.limits;
+        let (log, cpu) = match &place.kept {
+            Some(kept) => {
+                kept.begin(call.clone());
+                (Arc::clone(&kept.log), Arc::clone(&kept.cpu))
+            }
+            None => (
+                Arc::new(GuestLog::new(call.clone(), build.log_sink.clone(), limits)),
+                Arc::new(CpuMeter::default()),
+            ),
         };
-        log.finish();
-        if let Some(sink) = &self.log_sink {
+        let work = {
+            let (build, own) = (Arc::clone(build), (Arc::clone(&log), Arc::clone(&cpu)));
+            let meter = Arc::clone(&cpu);
+            async move {
+                let run = build.run(entry, invocation, (place, own));
+                unpanicked(meter.measured(run)).await
+            }
+        };
+        let work = self
+            .threads
+            .run(Box::pin(work), build.owner, (&self.pace, &cpu));
+        let (outcome, counted) = match tokio::time::timeout(limits.timeout, work).await {
+            Ok(Ok((outcome, counted))) => (outcome, Some(counted)),
+            Ok(Err(panic)) => (cut_off(Ended::Panicked(panic), &log), None),
+            Err(_elapsed) => (cut_off(Ended::Deadline(limits.timeout), &log), None),
+        };
+        if let Some(sink) = &build.log_sink {
             let cost = Cost {
                 wall: begun.elapsed(),
                 cpu: cpu.used(),
-                counted: ended.counted(),
+                counted,
             };
             sink.ended(&call, &cost);
         }
-        let outcome = outcome(ended, log.last_words());
         if let Outcome::Failed { breach, .. } = &outcome
             && *breach != Breach::Trap
         {
@@ -125,74 +156,103 @@ impl Handler for ComponentHandler {
         }
         outcome
     }
+
+    fn rest(&self) {
+        self.build.slots.forget(self.build.owner);
+    }
 }
 
-impl ComponentHandler {
+impl Drop for Build {
+    fn drop(&mut self) {
+        self.slots.forget(self.owner);
+    }
+}
+
+/// The outcome of a call whose instance is gone.
+fn cut_off(ended: Ended<'_>, log: &GuestLog) -> Outcome {
+    log.finish();
+    outcome(ended, log.last_words())
+}
+
+impl Build {
+    /// Which calls an instance of this call may serve besides.
+    fn uses(&self, invocation: &Invocation) -> Option<(Reuse, Use)> {
+        let reuse = self.shared.settings.reuse?;
+        let tenancy = if reuse.across_tenants {
+            Tenancy::All
+        } else {
+            Tenancy::Only(invocation.envelope.tenant_id)
+        };
+        let owner = self.owner;
+        Some((reuse, Use { owner, tenancy }))
+    }
+
+    async fn place(&self, invocation: &Invocation) -> Place {
+        let kept = self
+            .uses(invocation)
+            .and_then(|(_, used_for)| self.slots.take(used_for, Instant::now()));
+        match kept {
+            Some((instance, slot)) => Place {
+                kept: Some(instance),
+                slot,
+            },
+            None => Place {
+                kept: None,
+                slot: self.slots.slot().await,
+            },
+        }
+    }
+
     async fn run(
         &self,
         entry: Entry,
         invocation: Invocation,
-        (log, cpu): (Arc<GuestLog>, Arc<CpuMeter>),
-    ) -> Ended {
+        (place, (log, cpu)): (Place, (Arc<GuestLog>, Arc<CpuMeter>)),
+    ) -> (Outcome, Counted) {
         let envelope = Arc::clone(&invocation.envelope);
         let (attempt, trace) = (invocation.attempt, invocation.trace.clone());
-        let mut store = self.store(invocation, log, cpu);
-        let given = Given::new(&envelope, trace.as_ref(), attempt);
-        let answer = self.enter(&mut store, entry, given).await;
-        let counted = Counted {
-            memory_bytes: store.data().memory.bytes(),
-            fuel: store.get_fuel().ok().map(|left| FUEL - left),
+        let uses = self.uses(&invocation);
+        let Place { kept, slot } = place;
+        let mut instance = if let Some(mut kept) = kept {
+            kept.renew(invocation);
+            kept
+        } else {
+            let end = End::new(&self.shared, self.log_sink.as_ref());
+            let own = (Arc::clone(&log), cpu);
+            Instance::new(self, invocation, own, end)
         };
-        Ended::Answered {
-            answer,
-            counted,
-            context: Box::new(store.into_data()),
+        let given = Given::new(&envelope, trace.as_ref(), attempt);
+        let answer = instance.enter(&self.pre, entry, given).await;
+        log.finish();
+        let after = uses.map(|(reuse, used_for)| (reuse, used_for, instance.after(&answer)));
+        let counted = instance.counted();
+        let context = instance.context();
+        let outcome = outcome(Ended::Answered { answer, context }, log.last_words());
+        if let Some((reuse, used_for, after)) = after {
+            self.put_back((instance, slot), &reuse, used_for, after);
         }
+        (outcome, counted)
     }
 
-    fn store(
-        &self,
-        invocation: Invocation,
-        log: Arc<GuestLog>,
-        cpu: Arc<CpuMeter>,
-    ) -> Store<Context> {
-        let context = Context::new(Arc::clone(&self.shared), invocation, log);
-        let value_bytes = self.shared.settings.limits.value_bytes;
-        let mut store = Store::new(self.pre.engine(), context);
-        store.limiter(|context| &mut context.memory);
-        store.set_hostcall_fuel(HOST_CALL_VALUES.saturating_mul(value_bytes));
-        store.set_max_component_handles(HANDLES_MAX);
-        store.set_epoch_deadline(TICKS_PER_TURN);
-        if self.metering == Metering::Fuel {
-            // An engine that counts takes it.
-            drop(store.set_fuel(FUEL));
+    /// Keeps an instance for the next call, if it may be used again.
+    fn put_back(&self, place: (Instance, Slot), reuse: &Reuse, used_for: Use, after: After) {
+        let (mut instance, slot) = place;
+        let fits = after.fits(reuse);
+        let nothing = rehearse::no_event().ok_or(Retired::Failed);
+        match fits.and(nothing) {
+            Ok(nothing) => {
+                // What belonged to the call goes with it: effects, state and statements.
+                drop(instance.context().take_effects());
+                instance.context().invocation = nothing;
+                let terms = Terms {
+                    instances: reuse.instances,
+                    bytes: instance.context().memory.bytes(),
+                    until: Instant::now() + reuse.idle,
+                };
+                self.slots.keep((instance, slot), used_for, terms);
+            }
+            Err(because) => instance.retire(because),
         }
-        let max = self.shared.settings.limits.cpu;
-        // Touches the store's data and nothing else. The runtime's own yield lets
-        // timers and sockets of the process have their turn as well.
-        store.epoch_deadline_callback(move |mut store| {
-            if cpu.used() > max {
-                let max = max.as_millis();
-                let what = format!("used more than {max} ms of processor time (limits.cpu_ms)");
-                return Err(store.data_mut().end(Stop::Limit(Breach::Cpu, what)));
-            }
-            if store.data().is_stopped() {
-                return Ok(UpdateDeadline::Interrupt);
-            }
-            let turn = Box::pin(tokio::task::yield_now());
-            Ok(UpdateDeadline::YieldCustom(TICKS_PER_TURN, turn))
-        });
-        store
-    }
-
-    async fn enter(
-        &self,
-        store: &mut Store<Context>,
-        entry: Entry,
-        given: Given<'_>,
-    ) -> wasmtime::Result<Result<(), Failure>> {
-        let instance = self.pre.instantiate_async(&mut *store).await?;
-        given.enter(entry, &instance, store).await
     }
 }
 

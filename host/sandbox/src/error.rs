@@ -14,8 +14,8 @@ pub enum SandboxError {
     /// The host functions do not fit the contract they were generated from.
     #[error("link the guest contract")]
     Contract(#[source] wasmtime::Error),
-    /// No thread for the clock that interrupts guests.
-    #[error("start the thread that interrupts guests")]
+    /// No thread for guests, or for the clock that interrupts them.
+    #[error("start the threads that run and interrupt guests")]
     Ticker(#[source] std::io::Error),
 }
 

@@ -14,22 +14,26 @@ mod engine;
 mod error;
 mod imports;
 mod inspect;
+mod life;
 mod limits;
 mod log_sink;
 mod manifest;
 mod routes_section;
 mod sandbox;
 mod signature;
+mod slots;
 mod surface;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod typed;
 
 pub use compile::{ChildCompiler, Compilation, compile_as_child};
 pub use engine::Metering;
 pub use error::{LoadError, LoadStep, SandboxError};
+pub use life::{Life, Retired};
 pub use limits::{FIXED, FixedLimit};
 pub use log_sink::{CallId, Cost, Counted, LogSink};
 pub use manifest::{Manifest, ManifestRoute};

@@ -8,6 +8,8 @@ use qx_events::ComponentName;
 use qx_events::ports::LogLine;
 use uuid::Uuid;
 
+use crate::life::Life;
+
 /// Which call a line belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallId {
@@ -63,5 +65,10 @@ pub trait LogSink: Send + Sync {
     /// The call has ended, and this is what it used.
     fn ended(&self, call: &CallId, cost: &Cost) {
         let _ = (call, cost);
+    }
+
+    /// Something happened to an instance of a component that uses them again.
+    fn instance(&self, component: &ComponentName, life: Life) {
+        let _ = (component, life);
     }
 }

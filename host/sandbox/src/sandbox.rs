@@ -17,8 +17,9 @@ use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::bind::{Bound, bind};
 use crate::cache::Cache;
-use crate::call::ComponentHandler;
 use crate::call::context::{Context, Shared};
+use crate::call::instance::Instance;
+use crate::call::{Build, ComponentHandler, Ran};
 use crate::compile::{self, Compilation};
 use crate::contract;
 use crate::engine::Metering;
@@ -28,7 +29,9 @@ use crate::inspect::{check_memory, check_world, exports, handlers};
 use crate::log_sink::LogSink;
 use crate::manifest::Manifest;
 use crate::routes_section::{self, Route};
+use crate::slots::{self, Slots};
 use crate::surface::Surface;
+use crate::threads::Threads;
 use crate::typed::PayloadType;
 
 /// Largest component by default. Python's have 18 MB.
@@ -42,15 +45,23 @@ const INSTANCES_MAX: u32 = 256;
 /// bits can address.
 const MEMORY_BYTES_MAX: usize = 4 << 30;
 
+/// Memory of instances that are kept between calls, by default.
+const KEPT_BYTES_MAX: usize = 1 << 30;
+
 /// How the sandbox is built.
 #[derive(Clone)]
 pub struct SandboxConfig {
     /// Where compiled components are kept; `None` compiles at every load.
     pub cache_dir: Option<PathBuf>,
-    /// Instances that exist at once in the process; further calls wait.
+    /// Instances that exist at once in the process, those that are kept for the next
+    /// call included; further calls wait.
     pub instances_max: u32,
     /// Most memory that a component's limits can give it, in bytes.
     pub memory_bytes_max: usize,
+    /// Most memory of instances that are kept between calls, taken together.
+    pub kept_bytes_max: usize,
+    /// Threads for guests that compute for longer than a turn.
+    pub threads: usize,
     /// Where components are compiled.
     pub compilation: Compilation,
     /// Largest file that is compiled, in bytes.
@@ -73,6 +84,8 @@ impl SandboxConfig {
             compilation: Compilation::InProcess,
             instances_max: INSTANCES_MAX,
             memory_bytes_max: MEMORY_BYTES_MAX,
+            kept_bytes_max: KEPT_BYTES_MAX,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
             component_bytes_max: COMPONENT_BYTES_MAX,
             clock,
             sql_missing: None,
@@ -94,7 +107,8 @@ struct Inner {
     cache: Option<Cache>,
     /// One compile at a time: it takes all the processor it gets.
     compiling: Semaphore,
-    instances: Arc<Semaphore>,
+    slots: Arc<Slots<Instance>>,
+    threads: Arc<Threads<Ran>>,
     config: SandboxConfig,
 }
 
@@ -154,15 +168,17 @@ impl Sandbox {
                 })
                 .ok()
         });
-        let instances = usize::try_from(config.instances_max).unwrap_or(usize::MAX);
-        let instances = instances.clamp(1, Semaphore::MAX_PERMITS);
+        let slots = Arc::new(Slots::new(config.instances_max, config.kept_bytes_max));
+        slots::start_sweeper(&slots).map_err(SandboxError::Ticker)?;
+        let threads = Threads::start(config.threads).map_err(SandboxError::Ticker)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 engine,
                 linker,
                 cache,
                 compiling: Semaphore::new(1),
-                instances: Arc::new(Semaphore::new(instances)),
+                slots,
+                threads: Arc::new(threads),
                 config,
             }),
         })
@@ -295,7 +311,7 @@ impl Inner {
             .iter()
             .map(|h| h.takes.payload().cloned())
             .collect();
-        let callable = Arc::new(ComponentHandler {
+        let build = Build {
             pre,
             exports: handlers,
             shared: Arc::new(Shared {
@@ -305,7 +321,13 @@ impl Inner {
             }),
             log_sink: self.config.log_sink.clone(),
             metering: self.config.metering,
-            instances: Arc::clone(&self.instances),
+            owner: self.slots.owner(),
+            slots: Arc::clone(&self.slots),
+        };
+        let callable = Arc::new(ComponentHandler {
+            build: Arc::new(build),
+            threads: Arc::clone(&self.threads),
+            pace: Arc::default(),
         });
         let handler: Arc<dyn Handler> = Arc::clone(&callable) as _;
         let name = manifest.name.clone();

@@ -315,8 +315,9 @@ keys! {
             long without a sign of it another takes over.");
     CONSUMER_IN_FLIGHT = number("consumer", "in_flight_max", 1, 4_096, "events")
         .default("64")
-        .doc("Calls that run at once in one process, over all components; times the memory \
-            of an instance it is the sandbox's footprint.");
+        .doc("Places for events that one process works on at once, over all components; times \
+            `defaults.memory_mb` it is the sandbox's footprint. Half of them are kept for each \
+            component's own part: at least twice the number of components.");
 
     // No default that deletes: see docs/dead-letters.md.
     DEAD_LETTERS_RETENTION = number("dead_letters", "retention_days", 0, DEAD_LETTERS_D_MAX, "days")

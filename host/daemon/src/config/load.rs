@@ -269,6 +269,7 @@ fn defaults(reader: &Reader<'_>) -> Settings {
         order: qx_events::Order::None,
         inbox: qx_events::Inbox::Every,
         start: start(reader.word(&keys::DEFAULTS_START).unwrap_or_default()),
+        reuse: None,
         config: BTreeMap::new(),
         rights: Rights::default(),
     }

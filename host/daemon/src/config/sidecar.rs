@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use qx_events::shard::Split;
 use qx_events::{
-    BreakerPolicy, CanaryPolicy, Inbox, KeyField, Limits, Order, Pattern, RetryPolicy, Rights,
-    Settings, Versions,
+    BreakerPolicy, CanaryPolicy, Inbox, KeyField, Limits, Order, Pattern, RetryPolicy, Reuse,
+    Rights, Settings, Versions,
 };
 use toml_edit::TableLike;
 
@@ -50,7 +50,9 @@ pub struct SidecarRoute {
 pub(super) use keys::ALL as KEYS;
 
 /// Sections that are no keys of their own.
-const SECTIONS: [&str; 6] = ["routes", "retry", "breaker", "canary", "limits", "config"];
+const SECTIONS: [&str; 7] = [
+    "routes", "retry", "breaker", "canary", "limits", "reuse", "config",
+];
 
 impl Sidecar {
     /// What a component without a file gets: all that the host grants it.
@@ -91,7 +93,7 @@ impl Sidecar {
         let (mut values, mut faults) = (Values::new(), Vec::new());
         let found = (&mut values, &mut faults);
         file.take(file.root(), ("", ""), (keys::ALL, &SECTIONS), found);
-        for section in ["retry", "breaker", "canary", "limits"] {
+        for section in ["retry", "breaker", "canary", "limits", "reuse"] {
             if let Some(table) = table(&file, section, &mut faults) {
                 let found = (&mut values, &mut faults);
                 file.take(table, (section, section), (keys::ALL, &[]), found);
@@ -101,10 +103,13 @@ impl Sidecar {
         let routes = routes::read_routes(&file, &mut faults);
         let variables = BTreeMap::new();
         let reader = Reader::new(values, Path::new(""), &variables, faults);
+        let settings = read_settings(&reader, host);
+        let reuses = file.root().contains_key("reuse");
         let settings = Settings {
             config,
             rights: rights::read(&reader, component, sidecar.settings.rights),
-            ..read_settings(&reader, host)
+            reuse: reuses.then(|| read_reuse(&reader, &settings)),
+            ..settings
         };
         let sidecar = Self { settings, routes };
         ConfigFaults::check(sidecar, reader.into_faults())
@@ -195,8 +200,27 @@ fn read_settings(reader: &Reader<'_>, host: &ComponentsConfig) -> Settings {
             Some(_) | None => base.inbox,
         },
         start: reader.word_given(&keys::START).map_or(base.start, start),
+        reuse: None,
         config: BTreeMap::new(),
         rights: Rights::none(),
+    }
+}
+
+/// Of a file that has the section, however little stands in it.
+fn read_reuse(reader: &Reader<'_>, settings: &Settings) -> Reuse {
+    let base = Reuse::of(&settings.limits, settings.concurrency);
+    let number = |key: &Key| reader.number_given(key);
+    let memory = number(&keys::REUSE_MEMORY).map(|mb| size(mb) << 20);
+    if memory.is_some_and(|bytes| bytes > settings.limits.memory_bytes) {
+        let text = "more than the instance may have; make it less than limits.memory_mb";
+        reader.fault(&keys::REUSE_MEMORY, text);
+    }
+    Reuse {
+        uses: number(&keys::REUSE_USES).map_or(base.uses, count),
+        memory_bytes: memory.unwrap_or(base.memory_bytes),
+        idle: number(&keys::REUSE_IDLE).map_or(base.idle, Duration::from_secs),
+        instances: number(&keys::REUSE_INSTANCES).map_or(base.instances, size),
+        across_tenants: reader.flag(&keys::REUSE_TENANTS),
     }
 }
 

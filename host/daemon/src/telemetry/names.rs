@@ -110,6 +110,12 @@ metrics! {
         "Attempts by outcome: `done`; `retry`, `trap` or the word of a limit (docs/limits.md) when the event comes again; `rejected`, `exhausted` (the last attempt failed) or `unsettleable` when it became a dead letter.";
     LIMITS = Kind::Counter, "qx_limits_hit_total", "times", ["component", "limit"],
         "Limits that calls hit, by the word in docs/limits.md; once for each call. Not every one ends the call.";
+    INSTANCES_MADE = Kind::Counter, "qx_instances_made_total", "instances", ["component"],
+        "Instances made of a component with `[reuse]`; each call of any other has its own.";
+    INSTANCES_REUSED = Kind::Counter, "qx_instances_reused_total", "calls", ["component"],
+        "Calls that began on an instance that was kept.";
+    INSTANCES_RETIRED = Kind::Counter, "qx_instances_retired_total", "instances", ["component", "reason"],
+        "Instances that are gone, by why: `failed` (its call trapped, hit a limit, ran out of time or was cancelled), `uses`, `memory`, `handles`, `idle`, `room` (its slot was needed), `rest` (the component was replaced, removed or paused).";
     ATTEMPT = Kind::Histogram(SECONDS), "qx_attempt_duration_seconds", "seconds", ["component"],
         "One attempt, from the call to the commit; those that became dead letters are not in it.";
     DUPLICATES = Kind::Counter, "qx_duplicates_total", "deliveries", ["component"],

@@ -72,7 +72,11 @@ pub trait Handler: Send + Sync {
         Ok(())
     }
 
-    /// Calls one export with one event, in an instance of its own, on the
-    /// component's budget. Every way of failing is an outcome.
+    /// Calls one export with one event, on the component's budget, in an instance
+    /// that no other call has at the same time. Every way of failing is an outcome.
     async fn call(&self, export: ExportIndex, invocation: Invocation) -> Outcome;
+
+    /// No call will come for a while: it was replaced, removed or paused. What is
+    /// kept for the next call goes. Calls that run go on.
+    fn rest(&self) {}
 }

@@ -290,7 +290,8 @@ impl Dispatcher {
                     Some(place) => place.call().await,
                     None => None,
                 };
-                let room = self.calls.enter(task.start).await;
+                let sharers = services.mediator.components();
+                let room = self.calls.enter(&task.component, task.start, sharers).await;
                 let may_begin = services.mediator.serves(&task.component)
                     && self.lets_in(component, task.place.as_ref());
                 if is_first && !may_begin {

@@ -130,6 +130,10 @@ impl Dispatcher {
             Change::Closed => Sight::Unpaused { component, by },
         });
         match change {
+            Change::Opened { .. } | Change::Reopened { .. } => task.component.handler.rest(),
+            Change::Closed => {}
+        }
+        match change {
             Change::Reopened { pause } => pause.saturating_mul(2).min(WAIT_MAX),
             Change::Opened { .. } | Change::Closed => Duration::ZERO,
         }

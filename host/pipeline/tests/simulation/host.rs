@@ -169,6 +169,7 @@ impl Host {
             propagation: Arc::new(PassThrough),
             nudge: Arc::clone(&nudge),
             calls_max: 8,
+            place_bytes: Settings::default().limits.memory_bytes,
             stop: stop.clone(),
         });
         Self {

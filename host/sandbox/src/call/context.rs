@@ -1,7 +1,8 @@
 //! What the host knows of one call while it runs: the data of its store.
 //!
-//! Lives as long as the instance and is dropped with it. Nothing here is applied:
-//! what the call wants to change leaves as effects, when it has succeeded.
+//! Belongs to the instance; where that is used again, each call begins with a new
+//! one, and only what the guest holds goes over. Nothing here is applied: what the
+//! call wants to change leaves as effects, when it has succeeded.
 
 use std::sync::Arc;
 
@@ -68,6 +69,28 @@ impl Context {
         }
     }
 
+    /// Begins the next call of the same instance. Its memory goes over, and what it
+    /// holds of WASI; nothing else does.
+    pub(crate) fn renew(&mut self, invocation: Invocation) {
+        let next = Self::new(Arc::clone(&self.shared), invocation, Arc::clone(&self.log));
+        // By name, so that what is added has to be decided on here.
+        let Self {
+            memory,
+            wasi,
+            shared: _,
+            invocation: _,
+            log: _,
+            state: _,
+            emitted: _,
+            statements: _,
+            calls: _,
+            kept_bytes: _,
+            stop: _,
+        } = std::mem::replace(self, next);
+        self.memory = memory.renewed();
+        self.wasi = wasi.map(Wasi::renewed);
+    }
+
     /// Counts a call of an import; the one too many ends the call.
     pub(crate) fn enter(&mut self) -> wasmtime::Result<()> {
         let max = self.shared.settings.limits.host_calls;
@@ -110,13 +133,13 @@ impl Context {
         }
     }
 
-    /// What the call wants to change.
-    pub(crate) fn into_effects(self) -> Effects {
-        let (reads, writes) = self.state.into_parts();
+    /// What the call wants to change. Nothing of it stays.
+    pub(crate) fn take_effects(&mut self) -> Effects {
+        let (reads, writes) = std::mem::take(&mut self.state).into_parts();
         Effects {
             reads,
             writes,
-            emitted: self.emitted.into_events(),
+            emitted: std::mem::take(&mut self.emitted).into_events(),
         }
     }
 }

@@ -8,7 +8,9 @@
 //! what it took in all, but for no more than two ticks.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -36,6 +38,8 @@ pub(crate) struct CpuMeter {
     since: AtomicU64,
     /// Whether a turn was long.
     exact: AtomicBool,
+    /// The call gave its turn up, and waits for nothing but the next.
+    is_over: AtomicBool,
 }
 
 impl Default for CpuMeter {
@@ -46,11 +50,18 @@ impl Default for CpuMeter {
             turn: AtomicU64::new(NOT_MEASURED),
             since: AtomicU64::new(NOT_MEASURED),
             exact: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
         }
     }
 }
 
 impl CpuMeter {
+    /// Another call of the same instance begins.
+    pub(crate) fn renew(&self) {
+        self.used.store(0, Ordering::Relaxed);
+        self.exact.store(false, Ordering::Relaxed);
+    }
+
     /// Runs a future, and measures each of its turns.
     pub(crate) async fn measured<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
@@ -96,7 +107,31 @@ impl CpuMeter {
         took.min(nanos(BY_THE_WALL_MAX))
     }
 
-    /// What was used so far. To be asked from within the call.
+    /// The call's turn ends here. Whoever runs it gives it the next one.
+    pub(crate) async fn next_turn(meter: Arc<Self>) {
+        let mut has_ended = false;
+        std::future::poll_fn(|_| {
+            if std::mem::replace(&mut has_ended, true) {
+                return Poll::Ready(());
+            }
+            meter.end_turn();
+            Poll::Pending // Nobody is woken: see `turn_is_over`.
+        })
+        .await;
+    }
+
+    pub(crate) fn end_turn(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a call that is not ready waits for its next turn only. Asked once for
+    /// each turn.
+    pub(crate) fn turn_is_over(&self) -> bool {
+        self.is_over.swap(false, Ordering::Relaxed)
+    }
+
+    /// What was used so far. To be asked from within the call, or
+    /// when it has ended.
     pub(crate) fn used(&self) -> Duration {
         let running = self.running();
         if running > 0 && self.since.load(Ordering::Relaxed) == NOT_MEASURED {

@@ -32,9 +32,9 @@ pub(crate) enum Stdio {
     Err,
 }
 
-/// What one call has logged so far.
+/// What one call has logged so far. It belongs to an instance, whose streams lead
+/// here, and to one of its calls after the other.
 pub(crate) struct GuestLog {
-    call: CallId,
     sink: Option<Arc<dyn LogSink>>,
     lines_max: u32,
     line_bytes_max: usize,
@@ -42,8 +42,8 @@ pub(crate) struct GuestLog {
     written: Mutex<Written>,
 }
 
-#[derive(Default)]
 struct Written {
+    call: CallId,
     lines: u32,
     bytes: usize,
     dropped: u64,
@@ -57,13 +57,22 @@ struct Written {
 impl GuestLog {
     pub(crate) fn new(call: CallId, sink: Option<Arc<dyn LogSink>>, limits: &Limits) -> Self {
         Self {
-            call,
             sink,
             lines_max: limits.log_lines,
             line_bytes_max: limits.log_line_bytes,
             bytes_max: limits.log_bytes,
-            written: Mutex::default(),
+            written: Mutex::new(Written::of(call)),
         }
+    }
+
+    /// Another call of the same instance begins: with nothing of the one before.
+    pub(crate) fn begin(&self, call: CallId) {
+        *self.lock() = Written::of(call);
+    }
+
+    /// Whether the call has hit no limit so far.
+    pub(crate) fn hit_nothing(&self) -> bool {
+        self.lock().hit.is_empty()
     }
 
     /// A line of the import `log`.
@@ -105,7 +114,7 @@ impl GuestLog {
                 format!("limits.{KILOBYTES} is {}", self.bytes_max >> 10)
             };
             let text = format!("{dropped} more lines were dropped, {over}");
-            self.emit(LogLevel::Warn, text);
+            self.emit(&written.call, LogLevel::Warn, text);
         }
     }
 
@@ -151,7 +160,7 @@ impl GuestLog {
         }
         written.lines += 1;
         written.bytes = bytes;
-        self.emit(level, line);
+        self.emit(&written.call, level, line);
     }
 
     /// The call hit a limit. Told to whoever counts, once for each limit.
@@ -166,14 +175,14 @@ impl GuestLog {
         }
         written.hit.push(limit);
         if let Some(sink) = &self.sink {
-            sink.limit(&self.call, limit);
+            sink.limit(&written.call, limit);
         }
     }
 
-    fn emit(&self, level: LogLevel, message: String) {
-        trace(&self.call, level, &message);
+    fn emit(&self, call: &CallId, level: LogLevel, message: String) {
+        trace(call, level, &message);
         if let Some(sink) = &self.sink {
-            sink.line(&self.call, &LogLine { level, message });
+            sink.line(call, &LogLine { level, message });
         }
     }
 
@@ -184,6 +193,19 @@ impl GuestLog {
 }
 
 impl Written {
+    fn of(call: CallId) -> Self {
+        Self {
+            call,
+            lines: 0,
+            bytes: 0,
+            dropped: 0,
+            hit: Vec::new(),
+            out: Vec::new(),
+            err: Vec::new(),
+            last_words: Vec::new(),
+        }
+    }
+
     fn stream(&mut self, stream: Stdio) -> &mut Vec<u8> {
         match stream {
             Stdio::Out => &mut self.out,
@@ -326,6 +348,25 @@ mod tests {
             log.last_words().unwrap(),
             "thread panicked at src/lib.rs:1:1:; boom"
         );
+    }
+
+    #[test]
+    fn the_next_call_of_an_instance_begins_with_nothing_of_the_one_before() {
+        let (log, sink) = log(1, 100);
+        log.write(Stdio::Err, b"half a line");
+        log.line(LogLevel::Error, "first");
+        log.line(LogLevel::Info, "one too many");
+        assert!(!log.hit_nothing());
+        let next = CallId {
+            component: ComponentName::parse("stars").unwrap(),
+            event_id: Uuid::max(),
+            attempt: 2,
+        };
+        log.begin(next);
+        assert!(log.hit_nothing() && log.last_words().is_none());
+        log.line(LogLevel::Info, "second");
+        log.finish();
+        assert_eq!(messages(&sink), ["first", "second"]);
     }
 
     #[test]

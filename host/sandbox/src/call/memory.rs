@@ -39,6 +39,14 @@ impl Memory {
         }
     }
 
+    /// The same for the next call: what the instance has, it has still.
+    pub(crate) fn renewed(self) -> Self {
+        Self {
+            denied: None,
+            ..self
+        }
+    }
+
     /// Bytes of all linear memories: they only grow.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes

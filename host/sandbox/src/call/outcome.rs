@@ -10,12 +10,12 @@ use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 use crate::call::HOST_CALL_VALUES;
 use crate::call::context::{Context, Stop};
+use crate::call::instance::Answer;
 use crate::call::memory::Denied;
 use crate::call::text::visible;
 use crate::call::wasi::{HANDLES_MAX, RANDOM_BYTES_MAX};
 use crate::contract::Failure;
 use crate::engine::GUEST_STACK_BYTES;
-use crate::log_sink::Counted;
 use crate::typed::Mismatch;
 
 /// Longest reason or detail in bytes. It must fit the column `last_error` of the
@@ -38,12 +38,11 @@ const HANDLES_EXHAUSTED: [&str; 2] = [
 const RANDOM_EXHAUSTED: &str = "requested len";
 
 /// How a call ended.
-pub(crate) enum Ended {
+pub(crate) enum Ended<'c> {
     /// The guest's own answer, or the engine's.
     Answered {
-        answer: wasmtime::Result<Result<(), Failure>>,
-        counted: Counted,
-        context: Box<Context>,
+        answer: Answer,
+        context: &'c mut Context,
     },
     /// The host lost patience.
     Deadline(Duration),
@@ -52,7 +51,7 @@ pub(crate) enum Ended {
 }
 
 /// The outcome. `last_words` is what the guest logged as its last error.
-pub(crate) fn outcome(ended: Ended, last_words: Option<String>) -> Outcome {
+pub(crate) fn outcome(ended: Ended<'_>, last_words: Option<String>) -> Outcome {
     match ended {
         Ended::Deadline(limit) => failed(
             Breach::Deadline,
@@ -69,16 +68,12 @@ pub(crate) fn outcome(ended: Ended, last_words: Option<String>) -> Outcome {
             &format!("the host panicked in this call, please report it: {text}"),
             last_words,
         ),
-        Ended::Answered {
-            answer,
-            counted: _,
-            mut context,
-        } => match (context.take_stop(), answer) {
+        Ended::Answered { answer, context } => match (context.take_stop(), answer) {
             (Some(Stop::Fault(fault)), _) => Outcome::HostFault(fault),
             (Some(Stop::Limit(breach, what)), _) => failed(breach, &what, last_words),
-            (None, Ok(Ok(()))) => Outcome::Done(context.into_effects()),
+            (None, Ok(Ok(()))) => Outcome::Done(context.take_effects()),
             (None, Ok(Err(failure))) => declined(failure),
-            (None, Err(error)) => trapped(&error, &context, last_words),
+            (None, Err(error)) => trapped(&error, context, last_words),
         },
     }
 }
@@ -190,15 +185,7 @@ fn failed(breach: Breach, detail: &str, last_words: Option<String>) -> Outcome {
     }
 }
 
-impl Ended {
-    /// What the instance used, where it is still there to be asked.
-    pub(crate) const fn counted(&self) -> Option<Counted> {
-        match self {
-            Self::Answered { counted, .. } => Some(*counted),
-            Self::Deadline(_) | Self::Panicked(_) => None,
-        }
-    }
-
+impl Ended<'_> {
     /// The call was never made: there is no such export.
     pub(crate) fn no_such_export() -> Outcome {
         Outcome::HostFault(Fault::refusal(

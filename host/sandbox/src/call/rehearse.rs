@@ -14,11 +14,13 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::call::cpu::CpuMeter;
+use crate::call::instance::{End, Instance};
 use crate::call::log::GuestLog;
 use crate::call::outcome::{Ended, outcome};
-use crate::call::{ComponentHandler, unpanicked};
+use crate::call::{Build, ComponentHandler, cut_off, unpanicked};
 use crate::error::LoadError;
 use crate::log_sink::{CallId, Counted};
+use crate::slots::Slot;
 
 /// Shortest wall time that an instance gets to come up, whatever a call gets: the
 /// machine may be busy with compiling it. Its processor time is the guard.
@@ -43,26 +45,34 @@ impl ComponentHandler {
         let Some(invocation) = no_event() else {
             return Ok(());
         };
-        // The semaphore is never closed.
-        let _slot = self.instances.acquire().await;
-        let limits = &self.shared.settings.limits;
+        let build = &self.build;
+        let slot = build.slots.slot().await;
+        let limits = &build.shared.settings.limits;
         let call = CallId {
-            component: self.shared.name.clone(),
+            component: build.shared.name.clone(),
             event_id: Uuid::nil(),
             attempt: 0,
         };
-        let log = Arc::new(GuestLog::new(call, self.log_sink.clone(), limits));
+        let log = Arc::new(GuestLog::new(call, build.log_sink.clone(), limits));
         let cpu = Arc::new(CpuMeter::default());
-        let come_up = self.come_up(invocation, (Arc::clone(&log), Arc::clone(&cpu)));
-        let come_up = unpanicked(cpu.measured(come_up));
-        let wait = limits.timeout.max(WAIT_MIN);
-        let ended = match tokio::time::timeout(wait, come_up).await {
-            Ok(Ok(ended)) => ended,
-            Ok(Err(panic)) => Ended::Panicked(panic),
-            Err(_elapsed) => Ended::Deadline(wait),
+        let work = {
+            let (build, own) = (Arc::clone(build), (Arc::clone(&log), Arc::clone(&cpu)));
+            let meter = Arc::clone(&cpu);
+            async move {
+                let come_up = build.come_up(invocation, own, slot);
+                unpanicked(meter.measured(come_up)).await
+            }
         };
-        log.finish();
-        match outcome(ended, log.last_words()) {
+        let come_up = self
+            .threads
+            .run(Box::pin(work), build.owner, (&self.pace, &cpu));
+        let wait = limits.timeout.max(WAIT_MIN);
+        let outcome = match tokio::time::timeout(wait, come_up).await {
+            Ok(Ok((outcome, _))) => outcome,
+            Ok(Err(panic)) => cut_off(Ended::Panicked(panic), &log),
+            Err(_elapsed) => cut_off(Ended::Deadline(wait), &log),
+        };
+        match outcome {
             Outcome::Done(_) | Outcome::Retry { .. } | Outcome::Rejected { .. } => Ok(()),
             Outcome::Failed { breach, detail } => Err(LoadError::DoesNotStart {
                 why: format!("{breach}: {detail}"),
@@ -70,28 +80,28 @@ impl ComponentHandler {
             Outcome::HostFault(fault) => Err(LoadError::NotTried(fault)),
         }
     }
+}
 
+impl Build {
     async fn come_up(
         &self,
         invocation: Invocation,
-        (log, cpu): (Arc<GuestLog>, Arc<CpuMeter>),
-    ) -> Ended {
-        let mut store = self.store(invocation, log, cpu);
-        let instance = self.pre.instantiate_async(&mut store).await;
-        let counted = Counted {
-            memory_bytes: store.data().memory.bytes(),
-            fuel: None, // No call, and nobody's bill.
-        };
-        Ended::Answered {
-            answer: instance.map(|_| Ok(())),
-            counted,
-            context: Box::new(store.into_data()),
-        }
+        own: (Arc<GuestLog>, Arc<CpuMeter>),
+        _slot: Slot,
+    ) -> (Outcome, Counted) {
+        let log = Arc::clone(&own.0);
+        let mut instance = Instance::new(self, invocation, own, End::untold());
+        let guest = instance.come_up(&self.pre).await;
+        log.finish();
+        let (counted, answer) = (instance.counted(), guest.map(|_| Ok(())));
+        let context = instance.context();
+        let outcome = outcome(Ended::Answered { answer, context }, log.last_words());
+        (outcome, counted)
     }
 }
 
 /// What stands in the place of an event.
-fn no_event() -> Option<Invocation> {
+pub(super) fn no_event() -> Option<Invocation> {
     let envelope = Envelope {
         event_id: Uuid::nil(),
         event_name: EventName::parse(NO_EVENT).ok()?,

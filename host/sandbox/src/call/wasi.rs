@@ -33,7 +33,7 @@ pub(crate) const RANDOM_BYTES_TOTAL_MAX: usize = 1 << 20;
 /// Bytes that a guest may write to an output stream at once.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
-/// What one call has of WASI.
+/// What one instance has of WASI.
 pub(crate) struct Wasi {
     ctx: WasiCtx,
     table: ResourceTable,
@@ -68,6 +68,18 @@ impl Wasi {
             table,
             random_bytes,
         }
+    }
+
+    /// The same for the next call. Its streams are those of the instance's log, its
+    /// clocks run on, its generators go on.
+    pub(crate) fn renewed(self) -> Self {
+        self.random_bytes.store(0, Ordering::Relaxed);
+        self
+    }
+
+    /// Handles that are open.
+    pub(crate) fn handles(&mut self) -> usize {
+        self.table.iter_mut().count()
     }
 }
 

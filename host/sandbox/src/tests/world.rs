@@ -10,7 +10,7 @@ use qx_events::{
     ComponentName, Effects, Envelope, ExportIndex, Fault, Limits, Outcome, TraceContext,
 };
 
-use crate::{CallId, Cost, LoadError, Loaded, LogSink, Manifest, Sandbox, SandboxConfig};
+use crate::{CallId, Cost, Life, LoadError, Loaded, LogSink, Manifest, Sandbox, SandboxConfig};
 
 /// The event's id.
 pub(super) const ID: &str = "6f1f5e0e-7d2f-4a35-9d2c-8e0f4a3f1b10";
@@ -33,6 +33,7 @@ pub(super) struct Lines(
     Mutex<Vec<(CallId, LogLine)>>,
     Mutex<Vec<&'static str>>,
     Mutex<Vec<Cost>>,
+    Mutex<Vec<Life>>,
 );
 
 impl LogSink for Lines {
@@ -46,6 +47,10 @@ impl LogSink for Lines {
 
     fn ended(&self, _: &CallId, cost: &Cost) {
         self.2.lock().unwrap().push(*cost);
+    }
+
+    fn instance(&self, _: &ComponentName, life: Life) {
+        self.3.lock().unwrap().push(life);
     }
 }
 
@@ -142,19 +147,37 @@ impl World {
     }
 
     pub(super) async fn call_with(&self, loaded: &Loaded, payload: &str) -> Outcome {
+        let invocation = self.invocation(payload);
+        loaded.handler.call(ExportIndex(0), invocation).await
+    }
+
+    /// Calls it with the event of a tenant, or of none.
+    pub(super) async fn call_of(&self, loaded: &Loaded, tenant: Option<u128>) -> Outcome {
+        let mut invocation = self.invocation("null");
+        let mut envelope = Envelope::clone(&invocation.envelope);
+        envelope.tenant_id = tenant.map(uuid::Uuid::from_u128);
+        invocation.envelope = Arc::new(envelope);
+        loaded.handler.call(ExportIndex(0), invocation).await
+    }
+
+    fn invocation(&self, payload: &str) -> Invocation {
         let body = format!(
             r#"{{"event_id":"{ID}","event_name":"ping","event_version":3,"occurred_at":"2026-02-03T04:05:06Z",
                 "correlation_id":"11111111-7d2f-4a35-9d2c-8e0f4a3f1b10","causation_id":null,
                 "tenant_id":"22222222-7d2f-4a35-9d2c-8e0f4a3f1b10","actor_id":"ada","payload":{payload}}}"#
         );
-        let invocation = Invocation {
+        Invocation {
             sql: Arc::new(NoStatements),
             envelope: Arc::new(Envelope::decode(body.as_bytes(), None).unwrap()),
             attempt: 2,
             trace: TraceContext::parse(PARENT, Some("vendor=1")),
             state: Arc::clone(&self.state) as _,
-        };
-        loaded.handler.call(ExportIndex(0), invocation).await
+        }
+    }
+
+    /// What became of instances since the last time that somebody asked.
+    pub(super) fn lives(&self) -> Vec<Life> {
+        std::mem::take(&mut self.lines.3.lock().unwrap())
     }
 
     /// What was logged so far.

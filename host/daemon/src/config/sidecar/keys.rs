@@ -3,6 +3,10 @@
 use crate::config::key::{Key, Kind};
 use crate::config::keys::{GRANT_WORDS, START_WORDS, bounds};
 
+/// What an instance leaks in more calls than this, it leaks in fewer as well.
+const USES_MAX: u64 = 1_000_000;
+const DAY_S: u64 = 86_400;
+
 macro_rules! keys {
     ($($name:ident = $key:expr;)*) => {
         $(pub(super) static $name: Key = $key;)*
@@ -75,4 +79,14 @@ keys! {
         .doc("Events emitted in one call.");
     VALUE = bounds::value("limits")
         .doc("One emitted payload, or one value of state.");
+    REUSE_USES = Key::new("reuse", "uses", Kind::Number { min: 1, max: USES_MAX, unit: "calls" })
+        .doc("Calls of one instance, which is made anew then. Not set: 1000.");
+    REUSE_MEMORY = bounds::memory("reuse")
+        .doc("An instance whose memory has grown past this is not used again. Not set: three quarters of `limits.memory_mb`.");
+    REUSE_IDLE = Key::new("reuse", "idle_s", Kind::Number { min: 1, max: DAY_S, unit: "seconds" })
+        .doc("How long an instance is kept for the next call. Not set: 60.");
+    REUSE_INSTANCES = Key::new("reuse", "instances", Kind::Number { min: 1, max: 1_024, unit: "instances" })
+        .doc("Instances of the component that one process keeps at once. Not set: its `concurrency`.");
+    REUSE_TENANTS = Key::new("reuse", "across_tenants", Kind::Flag)
+        .doc("Whether an instance serves events of every tenant. Not set: `false`, only those of the tenant of its first event.");
 }

@@ -31,6 +31,15 @@ fn a_component_without_a_file_gets_the_defaults() {
     assert_eq!(none.routes, None);
 }
 
+/// As the file of the next test has it.
+const REUSE: Reuse = Reuse {
+    uses: 10,
+    memory_bytes: 4 << 20,
+    idle: Duration::from_secs(11),
+    instances: 12,
+    across_tenants: true,
+};
+
 #[test]
 fn every_key_reaches_its_setting() {
     let text = r#"
@@ -57,6 +66,12 @@ log_lines = 0
 log_kb = 7
 emitted_events = 8
 value_kb = 9
+[reuse]
+uses = 10
+memory_mb = 4
+idle_s = 11
+instances = 12
+across_tenants = true
 [config]
 currency = "EUR"
 "#;
@@ -88,10 +103,27 @@ currency = "EUR"
         order: Order::Key(KeyField::Correlation),
         inbox: Inbox::Effects,
         start: qx_events::StartFrom::Now,
+        reuse: Some(REUSE),
         config: BTreeMap::from([("currency".to_owned(), "EUR".to_owned())]),
         rights: Rights::of([Capability::Log, Capability::State]),
     };
     assert_eq!(sidecar.settings, expected);
+}
+
+#[test]
+fn instances_are_used_again_only_where_the_file_says_so_and_within_bounds_it_need_not_name() {
+    assert_eq!(parse("concurrency = 3").unwrap().settings.reuse, None);
+    let settings = parse("concurrency = 3\n[limits]\nmemory_mb = 8\n[reuse]\n")
+        .unwrap()
+        .settings;
+    let expected = Reuse {
+        uses: 1_000,
+        memory_bytes: 6 << 20,
+        idle: Duration::from_mins(1),
+        instances: 3,
+        across_tenants: false,
+    };
+    assert_eq!(settings.reuse, Some(expected));
 }
 
 #[test]
@@ -118,6 +150,10 @@ fn routes_are_read_in_both_notations() {
 
 /// What is written, and how the fault begins.
 const FAULTS: &[(&str, &str)] = &[
+    (
+        "[limits]\nmemory_mb = 8\n[reuse]\nmemory_mb = 9",
+        "4:13: reuse.memory_mb: more than the instance may have",
+    ),
     (
         "order = \"key\"",
         "1:9: order: \"key\" needs to know which; add key = \"tenant\", \"correlation\"",

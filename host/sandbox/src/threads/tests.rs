@@ -1,0 +1,138 @@
+//! The guests' threads with futures that say themselves when their turn is over.
+
+use std::sync::atomic::AtomicBool;
+
+use super::*;
+use crate::slots::Slots;
+
+/// A future that takes so many turns, says on which threads, and then waits once.
+struct Turns {
+    left: u32,
+    cpu: Arc<CpuMeter>,
+    threads: Arc<Mutex<Vec<String>>>,
+    waited: bool,
+}
+
+impl Future for Turns {
+    type Output = u32;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u32> {
+        let name = std::thread::current().name().unwrap_or("none").to_owned();
+        self.threads.lock().unwrap().push(name);
+        if self.left > 0 {
+            self.left -= 1;
+            self.cpu.end_turn();
+            return Poll::Pending;
+        }
+        if !self.waited {
+            self.waited = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(7)
+    }
+}
+
+struct World {
+    threads: Threads<u32>,
+    owner: Owner,
+    pace: Arc<Pace>,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            threads: Threads::start(1).unwrap(),
+            owner: Slots::<crate::call::instance::Instance>::new(1, 0).owner(),
+            pace: Arc::default(),
+            seen: Arc::default(),
+        }
+    }
+
+    fn call(&self, turns: u32) -> Call<u32> {
+        let cpu = Arc::new(CpuMeter::default());
+        let work = Box::pin(Turns {
+            left: turns,
+            cpu: Arc::clone(&cpu),
+            threads: Arc::clone(&self.seen),
+            waited: false,
+        });
+        self.threads.run(work, self.owner, (&self.pace, &cpu))
+    }
+
+    /// `g`: a turn on a guests' thread; `h`: on the host's.
+    fn seen(&self) -> String {
+        let seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        let letter = |name: &String| {
+            if name.starts_with("qx-guest") {
+                'g'
+            } else {
+                'h'
+            }
+        };
+        seen.iter().map(letter).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_short_call_runs_where_it_was_made_and_a_long_one_does_not() {
+    let world = World::new();
+    assert_eq!(world.call(0).await, 7);
+    assert_eq!(world.seen(), "hh");
+    assert_eq!(world.call(3).await, 7);
+    // One turn here, then there; it waits there, and is asked again here.
+    assert_eq!(world.seen(), "hgggh");
+    for _ in 0..LONG_CALLS {
+        assert_eq!(world.call(0).await, 7);
+        assert_eq!(world.seen(), "gh", "what was long is expected to be");
+    }
+    assert_eq!(world.call(0).await, 7);
+    assert_eq!(world.seen(), "hh");
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_waits_for_any_longer_is_dropped() {
+    struct Endless(Arc<CpuMeter>, Arc<AtomicBool>);
+    impl Future for Endless {
+        type Output = u32;
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<u32> {
+            self.0.end_turn();
+            Poll::Pending
+        }
+    }
+    impl Drop for Endless {
+        fn drop(&mut self) {
+            self.1.store(true, Ordering::Release);
+        }
+    }
+    let world = World::new();
+    let (cpu, dropped) = (
+        Arc::new(CpuMeter::default()),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let work = Box::pin(Endless(Arc::clone(&cpu), Arc::clone(&dropped)));
+    let mut call = world.threads.run(work, world.owner, (&world.pace, &cpu));
+    let once = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut call).poll(cx)));
+    assert!(once.await.is_pending());
+    drop(call);
+    // The thread goes on with others.
+    assert_eq!(world.call(1).await, 7);
+    assert!(dropped.load(Ordering::Acquire));
+}
+
+#[test]
+fn every_component_has_its_turn_after_the_other_whatever_the_number_of_its_calls() {
+    let slots = Slots::<crate::call::instance::Instance>::new(1, 0);
+    let (greedy, modest) = (slots.owner(), slots.owner());
+    let mut ring = Ring::default();
+    for number in 0..100 {
+        ring.push(greedy, number);
+    }
+    ring.push(modest, 1_000);
+    let order: Vec<i32> = std::iter::from_fn(|| ring.pop()).take(4).collect();
+    assert_eq!(order, [0, 1_000, 1, 2]);
+    ring.push(modest, 1_001);
+    assert_eq!(ring.pop(), Some(3));
+    assert_eq!(ring.pop(), Some(1_001));
+}
