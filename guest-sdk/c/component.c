@@ -37,6 +37,16 @@ extern void __wasm_import_qx_events_sql_execute(uint8_t *, size_t, uint8_t *, si
 __attribute__((__import_module__("qx:events/sql@1.0.0"), __import_name__("query")))
 extern void __wasm_import_qx_events_sql_query(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
+// Imported Functions from `qx:events/secrets@1.0.0`
+
+__attribute__((__import_module__("qx:events/secrets@1.0.0"), __import_name__("get")))
+extern void __wasm_import_qx_events_secrets_get(uint8_t *, size_t, uint8_t *);
+
+// Imported Functions from `qx:events/http@1.0.0`
+
+__attribute__((__import_module__("qx:events/http@1.0.0"), __import_name__("send")))
+extern void __wasm_import_qx_events_http_send(uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, int32_t, int32_t, uint8_t *, size_t, int32_t, int64_t, uint8_t *);
+
 // Exported Functions from `qx:events/handler@1.0.0`
 
 __attribute__((__weak__, __export_name__("cabi_post_qx:events/handler@1.0.0#handle")))
@@ -112,6 +122,18 @@ void qx_events_types_event_free(qx_events_types_event_t *ptr) {
   component_option_string_free(&ptr->tenant_id);
   component_option_string_free(&ptr->actor_id);
   component_string_free(&ptr->payload);
+  component_option_string_free(&ptr->traceparent);
+  component_option_string_free(&ptr->tracestate);
+}
+
+void qx_events_types_context_free(qx_events_types_context_t *ptr) {
+  component_string_free(&ptr->id);
+  component_string_free(&ptr->name);
+  component_string_free(&ptr->occurred_at);
+  component_option_string_free(&ptr->correlation_id);
+  component_option_string_free(&ptr->causation_id);
+  component_option_string_free(&ptr->tenant_id);
+  component_option_string_free(&ptr->actor_id);
   component_option_string_free(&ptr->traceparent);
   component_option_string_free(&ptr->tracestate);
 }
@@ -273,6 +295,117 @@ void qx_events_sql_result_list_string_error_free(qx_events_sql_result_list_strin
     component_list_string_free(&ptr->val.ok);
   } else {
     qx_events_sql_error_free(&ptr->val.err);
+  }
+}
+
+void qx_events_secrets_error_free(qx_events_secrets_error_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      component_string_free(&ptr->val.denied);
+      break;
+    }
+  }
+}
+
+void qx_events_secrets_result_string_error_free(qx_events_secrets_result_string_error_t *ptr) {
+  if (!ptr->is_err) {
+    component_string_free(&ptr->val.ok);
+  } else {
+    qx_events_secrets_error_free(&ptr->val.err);
+  }
+}
+
+void qx_events_http_header_free(qx_events_http_header_t *ptr) {
+  component_string_free(&ptr->name);
+  component_string_free(&ptr->value);
+}
+
+void qx_events_http_body_free(qx_events_http_body_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      component_string_free(&ptr->val.text);
+      break;
+    }
+    case 1: {
+      component_list_u8_free(&ptr->val.bytes);
+      break;
+    }
+  }
+}
+
+void qx_events_http_list_header_free(qx_events_http_list_header_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    qx_events_http_header_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      qx_events_http_header_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void qx_events_http_option_body_free(qx_events_http_option_body_t *ptr) {
+  if (ptr->is_some) {
+    qx_events_http_body_free(&ptr->val);
+  }
+}
+
+void qx_events_http_option_duration_ms_free(qx_events_http_option_duration_ms_t *ptr) {
+  if (ptr->is_some) {
+  }
+}
+
+void qx_events_http_request_free(qx_events_http_request_t *ptr) {
+  component_string_free(&ptr->method);
+  component_string_free(&ptr->url);
+  qx_events_http_list_header_free(&ptr->headers);
+  qx_events_http_option_body_free(&ptr->body);
+  qx_events_http_option_duration_ms_free(&ptr->timeout);
+}
+
+void qx_events_http_response_free(qx_events_http_response_t *ptr) {
+  qx_events_http_list_header_free(&ptr->headers);
+  qx_events_http_body_free(&ptr->body);
+}
+
+void qx_events_http_error_free(qx_events_http_error_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      component_string_free(&ptr->val.denied);
+      break;
+    }
+    case 1: {
+      component_string_free(&ptr->val.invalid);
+      break;
+    }
+    case 2: {
+      component_string_free(&ptr->val.limit);
+      break;
+    }
+    case 3: {
+      component_string_free(&ptr->val.timeout);
+      break;
+    }
+    case 4: {
+      component_string_free(&ptr->val.connect);
+      break;
+    }
+    case 5: {
+      component_string_free(&ptr->val.tls);
+      break;
+    }
+    case 6: {
+      component_string_free(&ptr->val.protocol);
+      break;
+    }
+  }
+}
+
+void qx_events_http_result_response_error_free(qx_events_http_result_response_error_t *ptr) {
+  if (!ptr->is_err) {
+    qx_events_http_response_free(&ptr->val.ok);
+  } else {
+    qx_events_http_error_free(&ptr->val.err);
   }
 }
 
@@ -568,6 +701,164 @@ bool qx_events_sql_query(component_string_t *statement, qx_events_sql_list_value
       }
 
       result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool qx_events_secrets_get(component_string_t *name, component_string_t *ret, qx_events_secrets_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_qx_events_secrets_get((uint8_t *) (*name).ptr, (*name).len, ptr);
+  qx_events_secrets_result_string_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      qx_events_secrets_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.denied = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool qx_events_http_send(qx_events_http_request_t *request, qx_events_http_response_t *ret, qx_events_http_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(7*sizeof(void*))];
+  int32_t option;
+  int32_t option5;
+  uint8_t * option6;
+  size_t option7;
+  if (((*request).body).is_some) {
+    const qx_events_http_body_t *payload0 = &((*request).body).val;
+    int32_t variant;
+    uint8_t * variant3;
+    size_t variant4;
+    switch ((int32_t) (*payload0).tag) {
+      case 0: {
+        const component_string_t *payload1 = &(*payload0).val.text;
+        variant = 0;
+        variant3 = (uint8_t *) (*payload1).ptr;
+        variant4 = (*payload1).len;
+        break;
+      }
+      case 1: {
+        const component_list_u8_t *payload2 = &(*payload0).val.bytes;
+        variant = 1;
+        variant3 = (uint8_t *) (*payload2).ptr;
+        variant4 = (*payload2).len;
+        break;
+      }
+    }
+    option = 1;
+    option5 = variant;
+    option6 = variant3;
+    option7 = variant4;
+  } else {
+    option = 0;
+    option5 = 0;
+    option6 = 0;
+    option7 = 0;
+  }
+  int32_t option10;
+  int64_t option11;
+  if (((*request).timeout).is_some) {
+    const qx_events_http_duration_ms_t *payload9 = &((*request).timeout).val;
+    option10 = 1;
+    option11 = (int64_t) (*payload9);
+  } else {
+    option10 = 0;
+    option11 = 0;
+  }
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_qx_events_http_send((uint8_t *) ((*request).method).ptr, ((*request).method).len, (uint8_t *) ((*request).url).ptr, ((*request).url).len, (uint8_t *) ((*request).headers).ptr, ((*request).headers).len, option, option5, option6, option7, option10, option11, ptr);
+  qx_events_http_result_response_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      qx_events_http_body_t variant12;
+      variant12.tag = (int32_t) *((uint8_t*) (ptr + (4*sizeof(void*))));
+      switch ((int32_t) variant12.tag) {
+        case 0: {
+          variant12.val.text = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant12.val.bytes = (component_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.ok = (qx_events_http_response_t) {
+        (uint16_t) (uint16_t) ((int32_t) *((uint16_t*) (ptr + sizeof(void*)))),
+        (qx_events_http_list_header_t) (qx_events_http_list_header_t) { (qx_events_http_header_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) },
+        (qx_events_http_body_t) variant12,
+      };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      qx_events_http_error_t variant13;
+      variant13.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant13.tag) {
+        case 0: {
+          variant13.val.denied = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant13.val.invalid = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant13.val.limit = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
+          variant13.val.timeout = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant13.val.connect = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant13.val.tls = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 6: {
+          variant13.val.protocol = (component_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant13;
       break;
     }
   }

@@ -72,6 +72,22 @@ typedef struct qx_events_types_event_t {
   uint32_t   attempt;
 } qx_events_types_event_t;
 
+// An event without its payload: what a handler can be given beside a payload of
+// a type of its own.
+typedef struct qx_events_types_context_t {
+  component_string_t   id;
+  component_string_t   name;
+  uint32_t   version;
+  component_string_t   occurred_at;
+  component_option_string_t   correlation_id;
+  component_option_string_t   causation_id;
+  component_option_string_t   tenant_id;
+  component_option_string_t   actor_id;
+  component_option_string_t   traceparent;
+  component_option_string_t   tracestate;
+  uint32_t   attempt;
+} qx_events_types_context_t;
+
 typedef struct {
   bool is_some;
   qx_events_types_duration_ms_t val;
@@ -230,6 +246,114 @@ typedef struct {
   } val;
 } qx_events_sql_result_list_string_error_t;
 
+typedef struct qx_events_secrets_error_t {
+  uint8_t tag;
+  union {
+    component_string_t     denied;
+  } val;
+} qx_events_secrets_error_t;
+
+// There is none of this name for this component; says how to grant it.
+#define QX_EVENTS_SECRETS_ERROR_DENIED 0
+
+typedef struct {
+  bool is_err;
+  union {
+    component_string_t ok;
+    qx_events_secrets_error_t err;
+  } val;
+} qx_events_secrets_result_string_error_t;
+
+typedef qx_events_types_duration_ms_t qx_events_http_duration_ms_t;
+
+typedef struct qx_events_http_header_t {
+  // In answers in lower case.
+  component_string_t   name;
+  component_string_t   value;
+} qx_events_http_header_t;
+
+// Text where it is UTF-8, which costs the least in every language.
+typedef struct qx_events_http_body_t {
+  uint8_t tag;
+  union {
+    component_string_t     text;
+    component_list_u8_t     bytes;
+  } val;
+} qx_events_http_body_t;
+
+#define QX_EVENTS_HTTP_BODY_TEXT 0
+#define QX_EVENTS_HTTP_BODY_BYTES 1
+
+typedef struct {
+  qx_events_http_header_t *ptr;
+  size_t len;
+} qx_events_http_list_header_t;
+
+typedef struct {
+  bool is_some;
+  qx_events_http_body_t val;
+} qx_events_http_option_body_t;
+
+typedef struct {
+  bool is_some;
+  qx_events_http_duration_ms_t val;
+} qx_events_http_option_duration_ms_t;
+
+typedef struct qx_events_http_request_t {
+  // `GET`, `POST` and so on.
+  component_string_t   method;
+  // Absolute, of `http` or `https`, with no user in it.
+  component_string_t   url;
+  // Not what is about the connection: `host`, `content-length` and the like.
+  qx_events_http_list_header_t   headers;
+  qx_events_http_option_body_t   body;
+  // At most what the call has left, which is also what counts without it.
+  qx_events_http_option_duration_ms_t   timeout;
+} qx_events_http_request_t;
+
+// A redirect is an answer like any other: nobody follows it.
+typedef struct qx_events_http_response_t {
+  uint16_t   status;
+  qx_events_http_list_header_t   headers;
+  qx_events_http_body_t   body;
+} qx_events_http_response_t;
+
+typedef struct qx_events_http_error_t {
+  uint8_t tag;
+  union {
+    component_string_t     denied;
+    component_string_t     invalid;
+    component_string_t     limit;
+    component_string_t     timeout;
+    component_string_t     connect;
+    component_string_t     tls;
+    component_string_t     protocol;
+  } val;
+} qx_events_http_error_t;
+
+// The component may not send this there; says what to grant.
+#define QX_EVENTS_HTTP_ERROR_DENIED 0
+// It is no request: the URL, the method or a header is not legal.
+#define QX_EVENTS_HTTP_ERROR_INVALID 1
+// A limit was hit; says which, and its value.
+#define QX_EVENTS_HTTP_ERROR_LIMIT 2
+// No whole answer in time.
+#define QX_EVENTS_HTTP_ERROR_TIMEOUT 3
+// The name is not known, or nobody answers there.
+#define QX_EVENTS_HTTP_ERROR_CONNECT 4
+// The server is not who it should be.
+#define QX_EVENTS_HTTP_ERROR_TLS 5
+// What the server says is no HTTP, or it hung up.
+#define QX_EVENTS_HTTP_ERROR_PROTOCOL 6
+
+typedef struct {
+  bool is_err;
+  union {
+    qx_events_http_response_t ok;
+    qx_events_http_error_t err;
+  } val;
+} qx_events_http_result_response_error_t;
+
 typedef qx_events_types_event_t exports_qx_events_handler_event_t;
 
 typedef qx_events_types_failure_t exports_qx_events_handler_failure_t;
@@ -264,6 +388,13 @@ extern bool qx_events_sql_execute(component_string_t *statement, qx_events_sql_l
 // The same, for its rows: each an object as JSON text, one member for each column.
 extern bool qx_events_sql_query(component_string_t *statement, qx_events_sql_list_value_t *parameters, component_list_string_t *ret, qx_events_sql_error_t *err);
 
+// Imported Functions from `qx:events/secrets@1.0.0`
+// The value that counts now: one that was changed is seen without a restart.
+extern bool qx_events_secrets_get(component_string_t *name, component_string_t *ret, qx_events_secrets_error_t *err);
+
+// Imported Functions from `qx:events/http@1.0.0`
+extern bool qx_events_http_send(qx_events_http_request_t *request, qx_events_http_response_t *ret, qx_events_http_error_t *err);
+
 // Exported Functions from `qx:events/handler@1.0.0`
 bool exports_qx_events_handler_handle(exports_qx_events_handler_event_t *event, exports_qx_events_handler_failure_t *err);
 
@@ -276,6 +407,8 @@ void qx_events_state_error_free(qx_events_state_error_t *ptr);
 void qx_events_state_result_void_error_free(qx_events_state_result_void_error_t *ptr);
 
 void qx_events_types_event_free(qx_events_types_event_t *ptr);
+
+void qx_events_types_context_free(qx_events_types_context_t *ptr);
 
 void qx_events_types_option_duration_ms_free(qx_events_types_option_duration_ms_t *ptr);
 
@@ -308,6 +441,28 @@ void qx_events_sql_result_u64_error_free(qx_events_sql_result_u64_error_t *ptr);
 void component_list_string_free(component_list_string_t *ptr);
 
 void qx_events_sql_result_list_string_error_free(qx_events_sql_result_list_string_error_t *ptr);
+
+void qx_events_secrets_error_free(qx_events_secrets_error_t *ptr);
+
+void qx_events_secrets_result_string_error_free(qx_events_secrets_result_string_error_t *ptr);
+
+void qx_events_http_header_free(qx_events_http_header_t *ptr);
+
+void qx_events_http_body_free(qx_events_http_body_t *ptr);
+
+void qx_events_http_list_header_free(qx_events_http_list_header_t *ptr);
+
+void qx_events_http_option_body_free(qx_events_http_option_body_t *ptr);
+
+void qx_events_http_option_duration_ms_free(qx_events_http_option_duration_ms_t *ptr);
+
+void qx_events_http_request_free(qx_events_http_request_t *ptr);
+
+void qx_events_http_response_free(qx_events_http_response_t *ptr);
+
+void qx_events_http_error_free(qx_events_http_error_t *ptr);
+
+void qx_events_http_result_response_error_free(qx_events_http_result_response_error_t *ptr);
 
 void exports_qx_events_handler_event_free(exports_qx_events_handler_event_t *ptr);
 

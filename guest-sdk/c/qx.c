@@ -15,6 +15,7 @@
 
 static qx_registration *first_handler, **last_handler = &first_handler;
 static const char *rejection; /* NULL as long as nothing speaks against the event */
+static const char *delay;     /* NULL as long as nothing speaks for another time */
 
 void qx_register(qx_registration *registration) {
   registration->next = NULL;
@@ -26,16 +27,20 @@ void qx_reject_anyway(const char *reason) {
   if (rejection == NULL) rejection = reason;
 }
 
+void qx_retry_anyway(const char *reason) {
+  if (delay == NULL) delay = reason;
+}
+
 /* --- Text over the border --------------------------------------------------- */
 
-static component_string_t lent(const char *text) {
+component_string_t qx_lent(const char *text) {
   component_string_t string = {(uint8_t *)text, strlen(text)};
   return string;
 }
 
 /* With an end, as C wants it. A NUL inside would end it early: none is legal in JSON,
  * in a name or in an id. */
-static char *owned(component_string_t string) {
+char *qx_owned(component_string_t string) {
   char *text = qx_alloc(string.len + 1);
   if (string.len > 0) memcpy(text, string.ptr, string.len);
   text[string.len] = '\0';
@@ -43,7 +48,7 @@ static char *owned(component_string_t string) {
 }
 
 static const char *optional(component_option_string_t string) {
-  return string.is_some ? owned(string.val) : NULL;
+  return string.is_some ? qx_owned(string.val) : NULL;
 }
 
 #define FORMATTED(text, format)         \
@@ -100,6 +105,7 @@ static qx_outcome call(const qx_event *event) {
     return qx_reject("no handler of this component takes %s version %u", event->name, event->version);
   qx_outcome outcome = handler->function(event);
   if (rejection != NULL) return qx_reject("%s", rejection);
+  if (delay != NULL) return qx_retry("%s", delay);
   return outcome;
 }
 
@@ -107,10 +113,10 @@ bool exports_qx_events_handler_handle(exports_qx_events_handler_event_t *given,
                                       exports_qx_events_handler_failure_t *failure) {
   rejection = NULL; /* An instance may serve more than one event. */
   qx_event event = {
-      .id = owned(given->id),
-      .name = owned(given->name),
+      .id = qx_owned(given->id),
+      .name = qx_owned(given->name),
       .version = given->version,
-      .occurred_at = owned(given->occurred_at),
+      .occurred_at = qx_owned(given->occurred_at),
       .correlation_id = optional(given->correlation_id),
       .causation_id = optional(given->causation_id),
       .tenant_id = optional(given->tenant_id),
@@ -118,7 +124,7 @@ bool exports_qx_events_handler_handle(exports_qx_events_handler_event_t *given,
       .traceparent = optional(given->traceparent),
       .tracestate = optional(given->tracestate),
       .attempt = given->attempt,
-      .payload_text = owned(given->payload),
+      .payload_text = qx_owned(given->payload),
   };
   const char *wrong = NULL;
   event.payload = qx_parse_or_say(event.payload_text, &wrong);
@@ -169,19 +175,19 @@ qx_outcome qx_reject(const char *format, ...) {
 /* --- State, events, settings, log -------------------------------------------------- */
 
 const char *qx_state_get(const char *key) {
-  component_string_t name = lent(key), value;
-  return qx_events_state_get(&name, &value) ? owned(value) : NULL;
+  component_string_t name = qx_lent(key), value;
+  return qx_events_state_get(&name, &value) ? qx_owned(value) : NULL;
 }
 
 void qx_state_set(const char *key, const char *value) {
-  component_string_t name = lent(key), text = lent(value);
+  component_string_t name = qx_lent(key), text = qx_lent(value);
   qx_events_state_error_t error;
   if (!qx_events_state_set(&name, &text, &error))
-    qx_reject_anyway(qx_format("state: %s", owned(error.val.limit)));
+    qx_reject_anyway(qx_format("state: %s", qx_owned(error.val.limit)));
 }
 
 void qx_state_delete(const char *key) {
-  component_string_t name = lent(key);
+  component_string_t name = qx_lent(key);
   qx_events_state_delete(&name);
 }
 
@@ -199,17 +205,17 @@ void qx_state_set_int(const char *key, int64_t value) {
 }
 
 static const char *emit(const char *event_name, qx_emit_options options, const char *payload) {
-  qx_events_emit_new_event_t event = {.name = lent(event_name),
+  qx_events_emit_new_event_t event = {.name = qx_lent(event_name),
                                       .version = options.version,
-                                      .payload = lent(payload)};
+                                      .payload = qx_lent(payload)};
   if (options.key != NULL) {
     event.ordering_key.is_some = true;
-    event.ordering_key.val = lent(options.key);
+    event.ordering_key.val = qx_lent(options.key);
   }
   if (options.at != NULL) {
     event.due.is_some = true;
     event.due.val.tag = QX_EVENTS_EMIT_DUE_AT;
-    event.due.val.val.at = lent(options.at);
+    event.due.val.val.at = qx_lent(options.at);
   } else if (options.after_ms > 0) {
     event.due.is_some = true;
     event.due.val.tag = QX_EVENTS_EMIT_DUE_AFTER;
@@ -217,9 +223,9 @@ static const char *emit(const char *event_name, qx_emit_options options, const c
   }
   component_string_t id;
   qx_events_emit_error_t error;
-  if (qx_events_emit_emit(&event, &id, &error)) return owned(id);
+  if (qx_events_emit_emit(&event, &id, &error)) return qx_owned(id);
   /* Every case carries the host's words, in the same place. */
-  qx_reject_anyway(qx_format("emit: %s", owned(error.val.invalid)));
+  qx_reject_anyway(qx_format("emit: %s", qx_owned(error.val.invalid)));
   return "";
 }
 
@@ -240,12 +246,12 @@ const char *qx_emit_with(const char *event_name, qx_emit_options options, const 
 }
 
 const char *qx_config(const char *key) {
-  component_string_t name = lent(key), value;
-  return qx_events_config_get(&name, &value) ? owned(value) : NULL;
+  component_string_t name = qx_lent(key), value;
+  return qx_events_config_get(&name, &value) ? qx_owned(value) : NULL;
 }
 
 static void log_line(qx_events_log_level_t level, const char *text) {
-  component_string_t line = lent(text);
+  component_string_t line = qx_lent(text);
   qx_events_log_log(level, &line);
 }
 

@@ -138,6 +138,60 @@ void qx_info(const char *format, ...);
 void qx_warn(const char *format, ...);
 void qx_error(const char *format, ...);
 
+/* A secret that the component is granted. One that is not granted puts the event off,
+ * whatever the handler answers: an operator can grant it meanwhile. Never NULL. */
+const char *qx_secret(const char *name);
+
+/* --- Requests over HTTP ------------------------------------------------------ */
+
+typedef struct {
+  const char *name, *value;
+} qx_http_header;
+
+/* A request to where the component is granted to send it. What is not set is NULL or 0. */
+typedef struct {
+  const char *method; /* "GET", or "POST" where there is a body */
+  const char *url;
+  const qx_http_header *headers;
+  size_t headers_len;
+  const char *body;
+  size_t body_len;      /* 0: the body is text and ends with its NUL */
+  uint64_t timeout_ms;  /* at most what the call has left, which also counts without it */
+  const char *idempotency_key; /* event->id, for effects that must not happen twice */
+} qx_http_request;
+
+typedef enum {
+  QX_HTTP_ANSWERED,
+  QX_HTTP_DENIED,   /* not granted; the reason says what to grant */
+  QX_HTTP_INVALID,  /* no request: the URL, the method or a header is not legal */
+  QX_HTTP_LIMIT,
+  QX_HTTP_TIMEOUT,
+  QX_HTTP_CONNECT,
+  QX_HTTP_TLS,
+  QX_HTTP_PROTOCOL
+} qx_http_result;
+
+typedef struct {
+  qx_http_result result;
+  const char *reason; /* why there is no answer, or "" */
+  uint16_t status;    /* of an answer; a redirect is one like any other */
+  const qx_http_header *headers; /* names in lower case */
+  size_t headers_len;
+  const char *body; /* ends with a NUL; never NULL */
+  size_t body_len;
+} qx_http_response;
+
+/* Sends a request and waits for the answer. What it changes elsewhere is no part of
+ * the commit, and can happen more than once. */
+qx_http_response qx_http_send(qx_http_request request);
+/* The first value of a header, or NULL. The name in lower case. */
+const char *qx_http_header_of(const qx_http_response *response, const char *name);
+/* Whether there is an answer from 200 to 299. */
+bool qx_http_ok(const qx_http_response *response);
+/* What a handler answers when there is none: 5xx, 408, 425, 429, and what did not come
+ * through is tried again, everything else is rejected. */
+qx_outcome qx_http_failed(const qx_http_response *response);
+
 /* Ends the call as a fault, with this message: it is tried again, as after a trap. */
 __attribute__((noreturn)) void qx_panic(const char *format, ...);
 

@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 
+#include "component.h"
 #include "qx.h"
 
 /* Never NULL: a call that is out of memory ends as a fault. Not freed. */
@@ -19,5 +20,12 @@ bool qx_read_int(const char *text, int64_t *value);
 
 /* The event is rejected with this reason, whatever the handler answers. */
 void qx_reject_anyway(const char *reason);
+
+/* It is tried again with this reason, whatever the handler answers. */
+void qx_retry_anyway(const char *reason);
+
+/* Text on its way to the host, and from it. */
+component_string_t qx_lent(const char *text);
+char *qx_owned(component_string_t string);
 
 #endif

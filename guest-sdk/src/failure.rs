@@ -6,14 +6,15 @@ use std::error::Error;
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-use crate::{emit, sql, state};
+use crate::{emit, http, sql, state};
 
 /// Why a handler did not do its work. Nothing that the call changed is kept.
 ///
 /// `?` makes one of every error: usually a retry whose reason is the error with
 /// its causes. An error of [`state`] or of [`emit`](mod@emit), such as a limit
 /// that was hit, becomes a rejection, because the next attempt would hit it
-/// again; also when it is the cause of an error of your own.
+/// again, and so does an [`http::Error`] that is lasting; also when it is the cause
+/// of an error of your own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// It may work later. After the last attempt the event becomes a dead letter.
@@ -93,13 +94,11 @@ impl Display for Failure {
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let reason = chain(&error);
+        let after = causes(&error).find_map(asked_for);
         if causes(&error).any(is_lasting) {
             Self::Reject { reason }
         } else {
-            Self::Retry {
-                reason,
-                after: None,
-            }
+            Self::Retry { reason, after }
         }
     }
 }
@@ -111,10 +110,17 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 
 /// Whether the same call would meet the same error again.
 fn is_lasting(error: &(dyn Error + 'static)) -> bool {
+    let http = error.downcast_ref::<http::Error>();
     let sql = error.downcast_ref::<sql::Error>();
     error.is::<state::Error>()
         || error.is::<emit::Error>()
+        || http.is_some_and(http::Error::is_lasting)
         || sql.is_some_and(sql::Error::is_lasting)
+}
+
+/// The pause that a server asked for.
+fn asked_for(error: &(dyn Error + 'static)) -> Option<Duration> {
+    error.downcast_ref::<http::Error>()?.after()
 }
 
 /// `outer: inner: innermost`.

@@ -52,8 +52,9 @@
 //! # Absent, on purpose
 //!
 //! Clock, random numbers, environment, files and sockets: a handler is a function
-//! of its event, its state and its config. The event's id is the idempotency key
-//! for anything that leaves the sandbox.
+//! of its event, its state and its config, and of what it is granted beside them:
+//! [`secrets`], and [`http`] requests to named places. The event's id is the
+//! idempotency key for anything that leaves the sandbox.
 #![warn(missing_docs)]
 
 #[cfg(all(target_arch = "wasm32", feature = "arena"))]
@@ -67,10 +68,12 @@ mod event;
 mod export;
 mod failure;
 mod host;
+pub mod http;
 pub mod log;
 #[cfg(not(target_arch = "wasm32"))]
 mod names;
 mod payload;
+pub mod secrets;
 pub mod sql;
 pub mod state;
 #[cfg(not(target_arch = "wasm32"))]
@@ -88,7 +91,7 @@ pub mod prelude {
     pub use crate::testing;
     pub use crate::{
         Due, Event, Failure, Json, NewEvent, Payload, Text, Trace, config, emit, emit_version,
-        handler, log, sql, state,
+        handler, http, log, secrets, sql, state,
     };
     pub use serde::{Deserialize, Serialize};
     pub use serde_json::json;

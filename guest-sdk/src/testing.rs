@@ -30,6 +30,7 @@
 //! Settings, state from before, and several events one after the other, see [`Host`].
 
 mod given;
+mod requests;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -37,6 +38,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use given::{Given, event};
+pub use requests::{Reply, Request};
 
 use crate::emit::Due;
 use crate::host::double::{self, Call, Limits, Values};
@@ -59,6 +61,8 @@ pub struct Delivery {
     pub logs: Vec<Line>,
     /// The statements of SQL that it ran, whatever it said.
     pub statements: Vec<Statement>,
+    /// The requests that it sent, whatever became of it.
+    pub requests: Vec<Request>,
 }
 
 /// An event that a handler emitted.
@@ -141,6 +145,9 @@ pub struct Host {
     state: BTreeMap<Option<String>, Values>,
     limits: Limits,
     answers: VecDeque<Answer>,
+    secrets: BTreeMap<String, String>,
+    replies: BTreeMap<String, Reply>,
+    emits: Option<Vec<String>>,
 }
 
 impl Host {
@@ -153,6 +160,29 @@ impl Host {
     #[must_use]
     pub fn with_config(mut self, key: &str, value: &str) -> Self {
         self.config.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// With a secret that the component is granted.
+    #[must_use]
+    pub fn with_secret(mut self, name: &str, value: &str) -> Self {
+        self.secrets.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// With what a server says to every such request: method and URL, as in
+    /// `POST https://hooks.example.com/orders`. A request without a reply is denied.
+    #[must_use]
+    pub fn with_reply(mut self, request: &str, reply: Reply) -> Self {
+        self.replies.insert(request.to_owned(), reply);
+        self
+    }
+
+    /// With these events only that may be emitted, to see what a handler does when
+    /// another one is denied.
+    #[must_use]
+    pub fn with_emits(mut self, names: &[&str]) -> Self {
+        self.emits = Some(names.iter().map(ToString::to_string).collect());
         self
     }
 
@@ -222,10 +252,13 @@ impl Host {
             committed: committed.clone(),
             limits: self.limits,
             answers: std::mem::take(&mut self.answers),
+            secrets: self.secrets.clone(),
+            replies: self.replies.clone(),
+            emits: self.emits.clone(),
             ..Call::default()
         };
         let (outcome, call) = double::during(call, || payload::call(event, handler));
-        let (logs, statements) = (call.logs, call.statements);
+        let (logs, statements, requests) = (call.logs, call.statements, call.requests);
         self.answers = call.answers;
         if outcome.is_err() {
             return Delivery {
@@ -234,6 +267,7 @@ impl Host {
                 written: BTreeMap::new(),
                 logs,
                 statements,
+                requests,
             };
         }
         for (key, value) in &call.written {
@@ -248,6 +282,7 @@ impl Host {
             written: call.written,
             logs,
             statements,
+            requests,
         }
     }
 

@@ -291,3 +291,76 @@ fn what_the_database_refuses_is_tried_again_and_what_cannot_be_read_is_not() {
         Failure::Reject { .. }
     ));
 }
+
+#[test]
+fn an_answer_that_may_be_better_next_time_is_a_retry_and_the_others_a_rejection() {
+    fn ask(_: Event<Json>) -> Result<(), Failure> {
+        http::get("https://x.example/planted?planted")?.ensure_ok()?;
+        Ok(())
+    }
+    let outcome = |answer: testing::Reply| {
+        let mut host =
+            testing::Host::new().with_reply("GET https://x.example/planted?planted", answer);
+        host.deliver(testing::event("a.b"), ask).outcome
+    };
+    assert_eq!(outcome(testing::Reply::status(204)), Ok(()));
+    let busy = testing::Reply::status(503).header("Retry-After", "7");
+    let pause = std::time::Duration::from_secs(7);
+    let retry = Failure::retry("GET x.example answered 503").after(pause);
+    assert_eq!(outcome(busy), Err(retry));
+    let refused = Failure::reject("GET x.example answered 404");
+    assert_eq!(outcome(testing::Reply::status(404)), Err(refused));
+    let late = Failure::retry("GET x.example: in a test");
+    assert_eq!(outcome(testing::Reply::timeout()), Err(late));
+    let denied = testing::event("a.b").call(ask).outcome.unwrap_err();
+    assert!(matches!(denied, Failure::Retry { .. }), "{denied}");
+}
+
+#[test]
+fn what_is_not_granted_is_said_and_what_was_sent_is_seen() {
+    fn act(event: Event<Json>) -> Result<(), Failure> {
+        let token = secrets::get("token")?;
+        let sent = http::Request::post("https://x.example/")
+            .bearer(&token)
+            .idempotency_key(&event.id)
+            .json(&json!({"n": 1}))
+            .send()?;
+        let answer: Json = sent.json()?;
+        emit("order.seen", &answer)?;
+        Ok(())
+    }
+    let ungranted = testing::event("a.b").call(act);
+    assert!(
+        ungranted
+            .outcome
+            .unwrap_err()
+            .reason()
+            .contains("no secret `token`")
+    );
+    let host = || {
+        testing::Host::new()
+            .with_secret("token", "s3cret")
+            .with_reply(
+                "POST https://x.example/",
+                testing::Reply::json(&json!({"ok": true})),
+            )
+    };
+    let done = host().deliver(testing::event("a.b"), act);
+    assert_eq!(done.outcome, Ok(()));
+    assert_eq!(done.emitted[0].payload, json!({"ok": true}));
+    assert_eq!(done.requests[0].json(), json!({"n": 1}));
+    assert_eq!(
+        done.requests[0].header("Authorization"),
+        Some("Bearer s3cret")
+    );
+    let denied = host()
+        .with_emits(&["order.*"])
+        .deliver(testing::event("a.b"), act);
+    assert!(
+        denied
+            .outcome
+            .unwrap_err()
+            .reason()
+            .contains("`order.seen`")
+    );
+}

@@ -6,7 +6,9 @@ import * as hostLog from "qx:events/log@1.0.0";
 import * as hostState from "qx:events/state@1.0.0";
 import { getRandomBytes } from "wasi:random/random@0.2.0";
 
-import { Reject, Retry, deliver, log, setHost } from "./index.js";
+import { setHost } from "./host.js";
+import { deliver, log } from "./index.js";
+import { Reject, Retry, isLasting } from "./outcomes.js";
 
 /** An error of the host, in its words: the next attempt would meet it again. */
 function lasting(what, call) {
@@ -110,7 +112,7 @@ export const handler = {
     try {
       deliver(event);
     } catch (error) {
-      if (error instanceof Reject) throw { tag: "reject", val: withCause(error) };
+      if (isLasting(error)) throw { tag: "reject", val: withCause(error) };
       const after = error instanceof Retry ? error.afterMs : undefined;
       const reason = error instanceof Retry ? withCause(error) : unexpected(error);
       throw { tag: "retry", val: { reason, after: after === undefined ? undefined : Math.max(0, Math.round(after)) } };

@@ -81,6 +81,54 @@ export interface EmitOptions {
 /** An event that leaves with the commit, or later. Returns its id. */
 export function emit(name: string, payload: unknown, options?: EmitOptions): string;
 
+/** Secrets of the operator that the component is granted. One that is not granted is a `Retry`. */
+export const secrets: { get(name: string): string };
+
+/** How a request is sent. */
+export interface RequestOptions {
+  /** `GET`, or `POST` where there is a body. */
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string | Uint8Array;
+  /** The body as JSON, with its content type. */
+  json?: unknown;
+  /** At most what the call has left. */
+  timeoutMs?: number;
+  /** For effects that must not happen twice: `event.id`. */
+  idempotencyKey?: string;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  /** From 200 to 299. */
+  readonly ok: boolean;
+  readonly headers: Iterable<[string, string]> & { get(name: string): string | undefined };
+  text(): string;
+  json<T = any>(): T;
+  bytes(): Uint8Array;
+  /** Throws an `HttpError` unless it is `ok`: 5xx, 408, 425 and 429 are tried again, the others rejected. */
+  ensureOk(): HttpResponse;
+}
+
+/**
+ * Thrown when there is no answer, and by `ensureOk`. Nobody catches it: `invalid` and
+ * `limit` reject the event, everything else is tried again.
+ */
+export class HttpError extends Retry {
+  readonly kind: "denied" | "invalid" | "limit" | "timeout" | "connect" | "tls" | "protocol" | "status";
+  readonly status?: number;
+}
+
+/**
+ * Requests to where the component is granted to send them. They wait; redirects are
+ * answers. What they change elsewhere can happen more than once.
+ */
+export const http: {
+  fetch(url: string, options?: RequestOptions): HttpResponse;
+  get(url: string, options?: RequestOptions): HttpResponse;
+  post(url: string, options?: RequestOptions): HttpResponse;
+};
+
 /** Settings from the component's `<name>.toml`. */
 export const config: { get(key: string): string | undefined };
 

@@ -1,34 +1,13 @@
 // What a handler uses. Nothing here knows whether it runs in a component or in a
 // test: `host` is set by component.js, or by testing.js.
 
-/** Stands for the host. @type {any} */
-let host;
+import { theHost } from "./host.js";
+import { Reject } from "./outcomes.js";
 
-export function setHost(other) {
-  host = other;
-}
-
-function theHost() {
-  if (host === undefined) {
-    throw new Error("there is no host: state, emit, config and log are for handlers, not for the top of a module");
-  }
-  return host;
-}
-
-export class Retry extends Error {
-  constructor(reason, { afterMs, cause } = {}) {
-    super(reason, { cause });
-    this.name = "Retry";
-    this.afterMs = afterMs;
-  }
-}
-
-export class Reject extends Error {
-  constructor(reason, { cause } = {}) {
-    super(reason, { cause });
-    this.name = "Reject";
-  }
-}
+export { setHost } from "./host.js";
+export { HttpError, http } from "./http.js";
+export { Reject, Retry } from "./outcomes.js";
+export { secrets } from "./secrets.js";
 
 /** In the order in which they stand in the sources. */
 const handlers = [];

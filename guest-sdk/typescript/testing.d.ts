@@ -1,4 +1,5 @@
 /** Calls handlers natively: no component, no host. */
+import type { HttpError } from "./index.js";
 
 export interface Given {
   version?: number;
@@ -8,7 +9,25 @@ export interface Given {
   state?: Record<string, unknown>;
   /** Settings. */
   config?: Record<string, string>;
+  /** Secrets that the component is granted. */
+  secrets?: Record<string, string>;
+  /** Stands for the servers: what it returns is the answer, `undefined` is `denied`. */
+  http?: (request: Sent) => Answer | undefined;
 }
+
+/** A request that a handler sent. */
+export interface Sent {
+  method: string;
+  url: string;
+  headers: { name: string; value: string }[];
+  body?: string | Uint8Array;
+  timeoutMs?: number;
+}
+
+/** What a server says, or that there was no answer. */
+export type Answer =
+  | { status?: number; headers?: Record<string, string>; body?: string | Uint8Array; json?: unknown }
+  | { error: HttpError["kind"]; message?: string };
 
 export interface Seen {
   outcome: "done" | { retry: { reason: string; afterMs?: number } } | { reject: string } | { threw: unknown };
@@ -17,6 +36,8 @@ export interface Seen {
   /** What the call wrote; `null` where it deleted. Empty unless the handler is done. */
   state: Record<string, any>;
   logs: { level: string; message: string }[];
+  /** The requests that the handler sent, whatever became of it. */
+  requests: Sent[];
 }
 
 /** Gives an event to the handler that takes it. */

@@ -1,8 +1,10 @@
 // A host that is none: keeps what a handler does, for a test to look at.
-import { Reject, Retry, deliver as call, setHost } from "./index.js";
+import { setHost } from "./host.js";
+import { deliver as call } from "./index.js";
+import { Retry, isLasting } from "./outcomes.js";
 
-export function deliver(name, payload, { version = 1, tenantId, attempt = 1, state = {}, config = {} } = {}) {
-  const [written, emitted, logs] = [{}, [], []];
+export function deliver(name, payload, { version = 1, tenantId, attempt = 1, state = {}, config = {}, secrets = {}, http } = {}) {
+  const [written, emitted, logs, requests] = [{}, [], [], []];
   setHost({
     stateGet(key) {
       if (key in written) return written[key] ?? undefined;
@@ -18,6 +20,21 @@ export function deliver(name, payload, { version = 1, tenantId, attempt = 1, sta
       return `emitted-${emitted.push(event)}`;
     },
     configGet: (key) => config[key],
+    secret: (name) => (name in secrets ? { value: secrets[name] } : { denied: `the test has no secret \`${name}\`` }),
+    httpSend(request) {
+      requests.push(request);
+      const answer = http?.(request);
+      if (answer === undefined) {
+        return { error: { kind: "denied", message: `the test has no answer for ${request.method} ${request.url}` } };
+      }
+      if (answer.error !== undefined) return { error: { kind: answer.error, message: answer.message ?? "in a test" } };
+      const headers = Object.entries(answer.headers ?? {});
+      return {
+        status: answer.status ?? 200,
+        headers: headers.map(([name, value]) => ({ name: name.toLowerCase(), value })),
+        body: answer.json === undefined ? (answer.body ?? "") : JSON.stringify(answer.json),
+      };
+    },
     log: (level, message) => void logs.push({ level, message }),
   });
   const event = {
@@ -29,11 +46,11 @@ export function deliver(name, payload, { version = 1, tenantId, attempt = 1, sta
     attempt,
     payloadText: JSON.stringify(payload),
   };
-  const nothing = { emitted: [], state: {}, logs };
+  const nothing = { emitted: [], state: {}, logs, requests };
   try {
     call(event);
   } catch (error) {
-    if (error instanceof Reject) return { outcome: { reject: error.message }, ...nothing };
+    if (isLasting(error)) return { outcome: { reject: error.message }, ...nothing };
     if (!(error instanceof Retry)) return { outcome: { threw: error }, ...nothing };
     const retry = { reason: error.message };
     if (error.afterMs !== undefined) retry.afterMs = error.afterMs;
@@ -49,5 +66,5 @@ export function deliver(name, payload, { version = 1, tenantId, attempt = 1, sta
     }
   };
   const after = Object.fromEntries(Object.entries(written).map(([key, text]) => [key, value(text)]));
-  return { outcome: "done", emitted, state: after, logs };
+  return { outcome: "done", emitted, state: after, logs, requests };
 }

@@ -15,6 +15,17 @@ from wit_world.imports import config, emit, log, state, types
 
 import qx_guest
 
+# There where the handlers import them: the build looks, and asks for no more.
+try:
+    from wit_world.imports import secrets as _secrets
+except ImportError:
+    _secrets = None
+try:
+    from wit_world.imports import http as _http
+    from qx_guest.http import HttpError
+except ImportError:
+    _http = None
+
 # Modules that handlers import late and the standard library imports later still.
 import datetime, decimal, encodings.idna, random, re, uuid  # noqa: E401, F401
 
@@ -58,6 +69,23 @@ class _Host:
 
     def log(self, level, message):
         log.log(_LEVELS[level], message)
+
+    def secret(self, name):
+        try:
+            return _secrets.get(name)
+        except Err as error:
+            raise qx_guest.Retry(error.value.value) from None
+
+    def http_send(self, method, url, headers, body, timeout):
+        if body is not None:
+            body = _http.Body_Text(body) if isinstance(body, str) else _http.Body_Bytes(bytes(body))
+        headers = [_http.Header(name, value) for name, value in headers]
+        try:
+            answer = _http.send(_http.Request(method, url, headers, body, timeout))
+        except Err as error:
+            kind = type(error.value).__name__.removeprefix("Error_").lower()
+            raise HttpError(kind, error.value.value) from None
+        return answer.status, [(header.name, header.value) for header in answer.headers], answer.body.value
 
 
 class _LogHandler(logging.Handler):
@@ -114,6 +142,8 @@ class Handler(exports.Handler):
         except qx_guest.Reject as error:
             raise Err(types.Failure_Reject(str(error))) from None
         except qx_guest.Retry as error:
+            if getattr(error, "lasting", False):
+                raise Err(types.Failure_Reject(str(error))) from None
             raise _retry(str(error), error.after) from None
         except BaseException as error:  # `sys.exit` in a handler as well.
             raise _retry(_unexpected(error)) from None

@@ -4,9 +4,32 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Callable, Mapping
 
 import qx_guest
+from qx_guest.http import HttpError, Response
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request that a handler sent."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: str | bytes | None
+    timeout: float | None
+
+
+def answer(
+    status: int = 200, *, json: Any = None, body: str | bytes = "", headers: Mapping[str, str] | None = None
+) -> Response:
+    """What a server says in a test."""
+    content = body if json is None else _dumps(json)
+    return Response(status, [(name.lower(), value) for name, value in (headers or {}).items()], content)
+
+
+_dumps = json.dumps
 
 
 @dataclass
@@ -26,9 +49,14 @@ class Seen:
     """When each leaves: after so many milliseconds, at a time, or at once."""
     state: dict[str, Any] = field(default_factory=dict)
     logs: list[tuple[str, str]] = field(default_factory=list)
+    requests: list[Sent] = field(default_factory=list)
+    """What it sent, whatever became of it."""
 
 
 class _Host:
+    secrets: dict[str, str] = {}
+    answers: Callable[[Sent], Response | None] = staticmethod(lambda sent: None)
+
     def __init__(self, seen: Seen, state: dict[str, Any], config: dict[str, str]):
         self.seen = seen
         self.texts = {key: json.dumps(value) for key, value in state.items()}
@@ -56,6 +84,19 @@ class _Host:
     def log(self, level: str, message: str) -> None:
         self.seen.logs.append((level, message))
 
+    def secret(self, name: str) -> str:
+        if name not in self.secrets:
+            raise qx_guest.Retry(f"the test has no secret `{name}`")
+        return self.secrets[name]
+
+    def http_send(self, method, url, headers, body, timeout):
+        sent = Sent(method, url, dict(headers), body, None if timeout is None else timeout / 1000)
+        self.seen.requests.append(sent)
+        answered = self.answers(sent)
+        if answered is None:
+            raise HttpError("denied", "the test has no answer")
+        return answered.status, answered.headers, answered.body
+
 
 def deliver(
     name: str,
@@ -66,10 +107,15 @@ def deliver(
     tenant_id: str | None = None,
     state: dict[str, Any] | None = None,
     config: dict[str, str] | None = None,
+    secrets: dict[str, str] | None = None,
+    http: Callable[[Sent], Response | None] | None = None,
 ) -> Seen:
-    """Gives an event to the handler that takes it."""
+    """Gives an event to the handler that takes it. `http` stands for the servers."""
     seen = Seen()
     host = _Host(seen, state or {}, config or {})
+    host.secrets = secrets or {}
+    if http is not None:
+        host.answers = http
     qx_guest.host = host
     try:
         qx_guest.deliver(
@@ -85,6 +131,8 @@ def deliver(
         seen.outcome, seen.reason = "reject", str(error)
     except qx_guest.Retry as error:
         seen.outcome, seen.reason, seen.after = "retry", str(error), error.after
+        if getattr(error, "lasting", False):
+            seen.outcome, seen.after = "reject", None
     except Exception as error:
         seen.outcome, seen.reason, seen.error = "raised", str(error), error
     finally:

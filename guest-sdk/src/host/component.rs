@@ -1,7 +1,7 @@
 //! The component's imports. One that no handler uses is dropped by the linker, so
 //! that a component asks the host only for what it needs.
 
-use super::Refusal;
+use super::{Answered, Body, Refusal, Sent, Unanswered};
 use crate::bindings::qx::events as wit;
 use crate::emit::{Due, NewEvent};
 use crate::log::Level;
@@ -83,5 +83,50 @@ fn not_done(error: wit::sql::Error) -> sql::Error {
             message: refusal.message,
         },
         wit::sql::Error::Limit(which) => sql::Error::Limit(which),
+    }
+}
+
+pub(crate) fn secret_get(name: &str) -> Result<String, String> {
+    wit::secrets::get(name).map_err(|wit::secrets::Error::Denied(why)| why)
+}
+
+pub(crate) fn http_send(sent: Sent) -> Result<Answered, Unanswered> {
+    let headers = sent.headers.into_iter();
+    let request = wit::http::Request {
+        method: sent.method,
+        url: sent.url,
+        headers: headers
+            .map(|(name, value)| wit::http::Header { name, value })
+            .collect(),
+        body: sent.body.map(|body| match body {
+            Body::Text(text) => wit::http::Body::Text(text),
+            Body::Bytes(bytes) => wit::http::Body::Bytes(bytes),
+        }),
+        timeout: sent
+            .timeout
+            .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+    };
+    match wit::http::send(&request) {
+        Ok(response) => Ok(Answered {
+            status: response.status,
+            headers: response
+                .headers
+                .into_iter()
+                .map(|header| (header.name, header.value))
+                .collect(),
+            body: match response.body {
+                wit::http::Body::Text(text) => Body::Text(text),
+                wit::http::Body::Bytes(bytes) => Body::Bytes(bytes),
+            },
+        }),
+        Err(error) => Err(match error {
+            wit::http::Error::Denied(why) => Unanswered::Denied(why),
+            wit::http::Error::Invalid(why) => Unanswered::Invalid(why),
+            wit::http::Error::Limit(why) => Unanswered::Limit(why),
+            wit::http::Error::Timeout(why) => Unanswered::Timeout(why),
+            wit::http::Error::Connect(why) => Unanswered::Connect(why),
+            wit::http::Error::Tls(why) => Unanswered::Tls(why),
+            wit::http::Error::Protocol(why) => Unanswered::Protocol(why),
+        }),
     }
 }

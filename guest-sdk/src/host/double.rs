@@ -8,12 +8,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::Refusal;
+use super::{Answered, Refusal, Sent, Unanswered};
 use crate::emit::{Due, NewEvent};
 use crate::log::Level;
 use crate::names;
 use crate::sql::{self, Value};
-use crate::testing::{Answer, Emitted, Line, Statement};
+use crate::testing::{Answer, Emitted, Line, Reply, Request, Statement};
 
 /// Furthest that an event may be due, as in the host. There is no clock here, so a time
 /// is not held against it.
@@ -33,6 +33,12 @@ pub(crate) struct Call {
     pub(crate) answers: VecDeque<Answer>,
     pub(crate) statements: Vec<Statement>,
     pub(crate) limits: Limits,
+    pub(crate) secrets: BTreeMap<String, String>,
+    /// By method and URL, `POST https://…`.
+    pub(crate) replies: BTreeMap<String, Reply>,
+    pub(crate) requests: Vec<Request>,
+    /// Names that may be emitted; `None` is every one.
+    pub(crate) emits: Option<Vec<String>>,
 }
 
 /// The limits that an author's code can meet, with the host's defaults.
@@ -127,6 +133,11 @@ pub(crate) fn emit(event: &NewEvent<'_>, payload: &str) -> Result<String, Refusa
     let payload_json = serde_json::from_str(payload)
         .map_err(|error| Refusal::Invalid(format!("the payload is not JSON: {error}")))?;
     with(|call| {
+        let granted = call.emits.as_ref();
+        if granted.is_some_and(|names| !names.iter().any(|own| own == name)) {
+            let why = format!("the test does not grant the event `{name}`");
+            return Err(Refusal::Denied(why));
+        }
         let what = format!("the payload of `{name}`");
         call.limits.admit(&what, payload).map_err(Refusal::Limit)?;
         let most = call.limits.emitted_events;
@@ -175,5 +186,23 @@ fn answer(statement: &str, parameters: &[Value]) -> Result<Answer, sql::Error> {
             sqlstate: "58000".to_owned(),
             message: format!("the test gives no answer to `{statement}`: see Host::answering"),
         })
+    })
+}
+
+pub(crate) fn secret_get(name: &str) -> Result<String, String> {
+    let known = with(|call| call.secrets.get(name).cloned());
+    known.ok_or_else(|| format!("the test has no secret `{name}`: add it with `with_secret`"))
+}
+
+pub(crate) fn http_send(sent: Sent) -> Result<Answered, Unanswered> {
+    with(|call| {
+        call.requests.push(Request::of(&sent));
+        let place = format!("{} {}", sent.method, sent.url);
+        match call.replies.get(&place) {
+            Some(reply) => reply.0.clone(),
+            None => Err(Unanswered::Denied(format!(
+                "the test has no reply for `{place}`: add it with `with_reply`"
+            ))),
+        }
     })
 }

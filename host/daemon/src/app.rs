@@ -23,6 +23,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, StreamKind};
 use crate::fleet::{Fleet, Timing};
 use crate::open::{self, Compiler, Opened, StartError};
+use crate::reach::Reach;
 use crate::retention::Retention;
 use crate::supervise::{Drained, Supervisor, Task};
 use crate::telemetry::{LimitsHit, Sampled, Sampler};
@@ -103,6 +104,8 @@ impl App {
         let missing = sql.as_ref().err().copied();
         let compiling = (around.compiler, limits, missing);
         let sandbox = Arc::new(open::sandbox(&config, &clock, compiling)?);
+        let reach = Reach::open(&config, (&around.metrics, &around.propagation))
+            .map_err(StartError::Requests)?;
         let mediator = Arc::new(Mediator::with_drain(config.components.drain));
         let (settler, commits) = Settler::new(store.ledger());
         let dispatcher = Arc::new(Dispatcher::new(Services {
@@ -140,6 +143,7 @@ impl App {
                 sandbox,
                 mediator: Arc::clone(&mediator),
                 fleet,
+                reach,
                 deployments: store.deployments(),
                 clock,
                 metrics: around.metrics.clone(),

@@ -37,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::HandlerView;
 use crate::config::ComponentsConfig;
 use crate::fleet::Fleet;
+use crate::reach::Reach;
 use crate::telemetry::Metrics;
 pub use announced::{Announcement, TooMany};
 use announced::{Intent, Intents};
@@ -76,6 +77,8 @@ pub struct Services {
     pub mediator: Arc<Mediator>,
     /// Without a fleet components are loaded and routed, and nothing is consumed.
     pub fleet: Option<Arc<Fleet>>,
+    /// What components reach outside the host.
+    pub reach: Reach,
     /// The history of builds.
     pub deployments: Arc<dyn Deployments>,
     /// Wall time.

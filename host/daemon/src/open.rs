@@ -76,6 +76,9 @@ pub enum StartError {
     /// The engine cannot be made.
     #[error("sandbox cannot be made")]
     Sandbox(#[source] qx_sandbox::SandboxError),
+    /// Requests of handlers cannot be sent.
+    #[error("requests of handlers cannot be sent")]
+    Requests(#[source] qx_outbound::TlsError),
     /// The admin address cannot be listened on.
     #[error("admin address cannot be used")]
     Admin(#[source] crate::admin::AdminError),
@@ -103,6 +106,7 @@ impl StartError {
             | Self::Seed { .. }
             | Self::Components { .. }
             | Self::Sandbox(_)
+            | Self::Requests(_)
             | Self::Admin(_) => false,
         }
     }

@@ -138,8 +138,13 @@ pub struct Limits {
     pub log_bytes: usize,
     /// Events emitted in one call.
     pub emitted_events: u32,
-    /// Bytes of one emitted payload, and of one value of state.
+    /// Bytes of one emitted payload, of one value of state, and of what one request
+    /// sends.
     pub value_bytes: usize,
+    /// Requests over HTTP in one call.
+    pub http_requests: u32,
+    /// Bytes of the body of one answer.
+    pub http_response_bytes: usize,
 }
 
 impl Default for Limits {
@@ -154,6 +159,8 @@ impl Default for Limits {
             log_bytes: 64 << 10,
             emitted_events: 100,
             value_bytes: 256 << 10,
+            http_requests: 16,
+            http_response_bytes: 1 << 20,
         }
     }
 }

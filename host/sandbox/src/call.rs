@@ -10,15 +10,18 @@ pub(crate) mod context;
 pub(crate) mod cpu;
 pub(crate) mod emit;
 pub(crate) mod event;
+mod http;
 pub(crate) mod instance;
 mod json;
 mod log;
 pub(crate) mod memory;
 mod outcome;
 mod rehearse;
+mod secrets;
 pub(crate) mod sql;
 pub(crate) mod state;
 pub(crate) mod text;
+pub(crate) mod veil;
 pub(crate) mod wasi;
 
 use std::any::Any;
@@ -39,6 +42,7 @@ use crate::call::event::{Entry, Export, Given};
 use crate::call::instance::{After, End, Instance};
 use crate::call::log::GuestLog;
 use crate::call::outcome::{Ended, outcome};
+use crate::call::veil::Veil;
 use crate::contract;
 use crate::engine::Metering;
 use crate::life::Retired;
@@ -121,7 +125,7 @@ impl Handler for ComponentHandler {
                 (Arc::clone(&kept.log), Arc::clone(&kept.cpu))
             }
             None => (
-                Arc::new(GuestLog::new(call.clone(), build.log_sink.clone(), limits)),
+                Arc::new(build.log(call.clone())),
                 Arc::new(CpuMeter::default()),
             ),
         };
@@ -171,10 +175,17 @@ impl Drop for Build {
 /// The outcome of a call whose instance is gone.
 fn cut_off(ended: Ended<'_>, log: &GuestLog) -> Outcome {
     log.finish();
-    outcome(ended, log.last_words())
+    outcome(ended, log.last_words(), log.veil())
 }
 
 impl Build {
+    /// For the lines of a call, with what is kept out of them.
+    fn log(&self, call: CallId) -> GuestLog {
+        let veil = Veil::over(self.shared.outside.secrets.values().map(Arc::clone));
+        let limits = &self.shared.settings.limits;
+        GuestLog::new(call, self.log_sink.clone(), limits, veil)
+    }
+
     /// Which calls an instance of this call may serve besides.
     fn uses(&self, invocation: &Invocation) -> Option<(Reuse, Use)> {
         let reuse = self.shared.settings.reuse?;
@@ -227,7 +238,11 @@ impl Build {
         let after = uses.map(|(reuse, used_for)| (reuse, used_for, instance.after(&answer)));
         let counted = instance.counted();
         let context = instance.context();
-        let outcome = outcome(Ended::Answered { answer, context }, log.last_words());
+        let outcome = outcome(
+            Ended::Answered { answer, context },
+            log.last_words(),
+            log.veil(),
+        );
         if let Some((reuse, used_for, after)) = after {
             self.put_back((instance, slot), &reuse, used_for, after);
         }

@@ -7,7 +7,7 @@
 use wasmtime::component::{ComponentType, Lower};
 
 pub(crate) use generated::qx::events::types::Failure;
-pub(crate) use generated::qx::events::{config, emit, log, sql, state, types};
+pub(crate) use generated::qx::events::{config, emit, http, log, secrets, sql, state, types};
 
 /// What a component that takes events through one function exports.
 pub(crate) const HANDLER: &str = "qx:events/handler@1.0.0";
@@ -30,6 +30,8 @@ mod generated {
             "qx:events/state@1.0.0.get": async | trappable,
             "qx:events/sql@1.0.0.execute": async | trappable,
             "qx:events/sql@1.0.0.query": async | trappable,
+            "qx:events/secrets@1.0.0.get": async | trappable,
+            "qx:events/http@1.0.0.send": async | trappable,
         },
     });
 }

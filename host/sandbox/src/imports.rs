@@ -37,14 +37,16 @@ fn check_one(name: &str, manifest: &Manifest) -> Result<(), LoadError> {
         (contract::PACKAGE, "state") => Some(Capability::State),
         (contract::PACKAGE, "emit") => Some(Capability::Emit),
         (contract::PACKAGE, "sql") => Some(Capability::Sql),
+        (contract::PACKAGE, "secrets") => Some(Capability::Secrets),
+        (contract::PACKAGE, "http") => Some(Capability::Http),
         (contract::PACKAGE, _) => {
             return Err(unknown(
-                "the contract does not have: it offers types, log, config, state, emit and sql",
+                "the contract does not have: it offers types, log, config, state, emit, sql, secrets and http",
             ));
         }
         ("wasi:http", _) => {
             return Err(unknown(
-                "no handler gets: there is no network in the sandbox; in JavaScript build with `-d http -d fetch-event`",
+                "no handler gets: requests are sent through `qx:events/http`; in JavaScript build with `-d http -d fetch-event`",
             ));
         }
         (
@@ -164,7 +166,7 @@ mod tests {
             "wasi:cli/environment",
             "wasi:clocks/wall-clock@0.2.0-rc-2023-11-10",
             "wasi:keyvalue/store@0.2.0",
-            "qx:events/secrets@1.0.0",
+            "qx:events/sockets@1.0.0",
             "acme:log/log@1.0.0",
             "do-something",
             "a/b",
@@ -195,6 +197,8 @@ mod tests {
             ("qx:events/state@1.0.0", "\"state\""),
             ("wasi:clocks/wall-clock@0.2.0", "\"clock\""),
             ("wasi:random/random@0.2.0", "\"random\""),
+            ("qx:events/secrets@1.0.0", "\"secrets\""),
+            ("qx:events/http@1.0.0", "\"http\""),
         ] {
             let text = refusal(name, &bare).unwrap();
             assert!(

@@ -11,6 +11,7 @@ use crate::call::emit::DUE_DAYS_MAX;
 use crate::call::memory::TABLE_ELEMENTS_TOTAL_MAX;
 use crate::call::sql::STATEMENTS_MAX;
 use crate::call::state::KEY_BYTES_MAX;
+use crate::call::veil::HIDDEN_BYTES_MIN;
 use crate::call::wasi::{HANDLES_MAX, RANDOM_BYTES_MAX, RANDOM_BYTES_TOTAL_MAX};
 use crate::engine;
 use crate::surface::{NAMES_MAX, NESTING_MAX, ROUTES_BYTES_MAX};
@@ -54,7 +55,7 @@ const fn fixed(
 }
 
 /// Every limit that nobody can set.
-pub const FIXED: [FixedLimit; 24] = [
+pub const FIXED: [FixedLimit; 25] = [
     fixed(
         "stack",
         "stack of the guest",
@@ -173,6 +174,13 @@ pub const FIXED: [FixedLimit; 24] = [
         DEPTH_MAX,
         "levels",
         NOT_LOADED,
+    ),
+    fixed(
+        "",
+        "secret that is looked for in what its component says, at least",
+        HIDDEN_BYTES_MIN,
+        "bytes",
+        "a shorter one is not kept out of the component's own lines",
     ),
     fixed(
         "",

@@ -3,6 +3,8 @@
 
 use qx_events::{ComponentName, Pattern, Settings, Versions};
 
+use crate::outside::Outside;
+
 /// Everything the host knows of a component that its bytes do not say.
 #[derive(Debug, Clone)]
 pub struct Manifest {
@@ -12,6 +14,8 @@ pub struct Manifest {
     pub settings: Settings,
     /// Routes of the sidecar. When there are any, the component's own are ignored.
     pub routes: Option<Vec<ManifestRoute>>,
+    /// What it reaches outside the host, within its rights.
+    pub outside: Outside,
 }
 
 impl Manifest {
@@ -22,6 +26,7 @@ impl Manifest {
             name,
             settings: Settings::default(),
             routes: None,
+            outside: Outside::default(),
         }
     }
 }

@@ -254,6 +254,8 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Context>> {
     contract::state::add_to_linker::<_, HasSelf<Context>>(&mut linker, |context| context)?;
     contract::emit::add_to_linker::<_, HasSelf<Context>>(&mut linker, |context| context)?;
     contract::sql::add_to_linker::<_, HasSelf<Context>>(&mut linker, |context| context)?;
+    contract::secrets::add_to_linker::<_, HasSelf<Context>>(&mut linker, |context| context)?;
+    contract::http::add_to_linker::<_, HasSelf<Context>>(&mut linker, |context| context)?;
     Ok(linker)
 }
 
@@ -318,6 +320,7 @@ impl Inner {
                 name: manifest.name.clone(),
                 settings: manifest.settings.clone(),
                 clock: Arc::clone(&self.config.clock),
+                outside: manifest.outside.clone(),
             }),
             log_sink: self.config.log_sink.clone(),
             metering: self.config.metering,

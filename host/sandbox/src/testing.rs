@@ -48,8 +48,9 @@ pub fn component(world: &str, fields: &str) -> Vec<u8> {
 }
 
 /// The text of a module with more imports, and fields.
-pub fn module(imports: &str, fields: &str) -> String {
-    format!("(module {imports} {IMPORTS} {ABI} {fields})")
+pub fn module(more: &str, fields: &str) -> String {
+    let imports = imports(&format!("{ABI} {fields}"));
+    format!("(module {more} {imports} {ABI} {fields})")
 }
 
 /// A component of any world around any module. Behind `---` further packages may
@@ -142,18 +143,62 @@ fn length(mut number: usize) -> Vec<u8> {
     }
 }
 
-/// Every function of the contract. Those that a module does not call are left out
-/// of the component again.
-const IMPORTS: &str = r#"
-    (import "qx:events/log@1.0.0" "log" (func $log (param i32 i32 i32)))
-    (import "qx:events/config@1.0.0" "get" (func $config (param i32 i32 i32)))
-    (import "qx:events/state@1.0.0" "get" (func $get (param i32 i32 i32)))
-    (import "qx:events/state@1.0.0" "set" (func $set (param i32 i32 i32 i32 i32)))
-    (import "qx:events/state@1.0.0" "delete" (func $delete (param i32 i32)))
-    (import "qx:events/sql@1.0.0" "execute" (func $execute (param i32 i32 i32 i32 i32)))
-    (import "qx:events/sql@1.0.0" "query" (func $query (param i32 i32 i32 i32 i32)))
-    (import "qx:events/emit@1.0.0" "emit" 
-        (func $emit-event (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 i32)))"#;
+/// Every function of the contract, by the name that a module calls it by.
+const IMPORTS: [(&str, &str); 10] = [
+    (
+        "$log",
+        r#"(import "qx:events/log@1.0.0" "log" (func $log (param i32 i32 i32)))"#,
+    ),
+    (
+        "$config",
+        r#"(import "qx:events/config@1.0.0" "get" (func $config (param i32 i32 i32)))"#,
+    ),
+    (
+        "$get",
+        r#"(import "qx:events/state@1.0.0" "get" (func $get (param i32 i32 i32)))"#,
+    ),
+    (
+        "$set",
+        r#"(import "qx:events/state@1.0.0" "set" (func $set (param i32 i32 i32 i32 i32)))"#,
+    ),
+    (
+        "$delete",
+        r#"(import "qx:events/state@1.0.0" "delete" (func $delete (param i32 i32)))"#,
+    ),
+    (
+        "$emit-event",
+        r#"(import "qx:events/emit@1.0.0" "emit" (func $emit-event
+            (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 i32)))"#,
+    ),
+    (
+        "$execute",
+        r#"(import "qx:events/sql@1.0.0" "execute" (func $execute (param i32 i32 i32 i32 i32)))"#,
+    ),
+    (
+        "$query",
+        r#"(import "qx:events/sql@1.0.0" "query" (func $query (param i32 i32 i32 i32 i32)))"#,
+    ),
+    (
+        "$secret",
+        r#"(import "qx:events/secrets@1.0.0" "get" (func $secret (param i32 i32 i32)))"#,
+    ),
+    (
+        "$send",
+        r#"(import "qx:events/http@1.0.0" "send" (func $send
+            (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32)))"#,
+    ),
+];
+
+/// The imports that these fields call: a component asks for no more.
+fn imports(fields: &str) -> String {
+    let called = |(name, _): &&(&str, &str)| fields.contains(&format!("call {name} "));
+    let imports: Vec<&str> = IMPORTS
+        .iter()
+        .filter(called)
+        .map(|(_, text)| *text)
+        .collect();
+    imports.join("\n")
+}
 
 /// Memory, an allocator that never frees, and the three answers. Addresses below
 /// 4,096 belong to this, from 4,096 to the test, from 65,536 to the allocator.

@@ -7,6 +7,7 @@ mod hostile;
 mod limits;
 mod loading;
 mod monsters;
+mod outside;
 mod reuse;
 mod typed;
 mod wasi;

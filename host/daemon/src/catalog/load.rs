@@ -58,7 +58,11 @@ impl Catalog {
         let standing = self.verify(name, parts).await?;
         let sidecar = self.sidecar(name, parts)?;
         let settings = sidecar.settings.clone();
-        let manifest = manifest(name.clone(), sidecar);
+        let outside = self.services.reach.outside(name, &settings.rights);
+        let manifest = Manifest {
+            outside,
+            ..manifest(name.clone(), sidecar)
+        };
         let sandbox = &self.services.sandbox;
         let loaded = sandbox.load(parts.wasm.clone(), manifest).await;
         let loaded = loaded.map_err(|error| NotLoaded::at(error.step(), chain(&error)))?;
@@ -138,8 +142,8 @@ pub(crate) fn manifest(name: ComponentName, sidecar: Sidecar) -> Manifest {
         routes.into_iter().map(route).collect()
     });
     Manifest {
-        name,
         settings: sidecar.settings,
         routes,
+        ..Manifest::new(name)
     }
 }

@@ -95,6 +95,12 @@ impl GrantTable {
         all.filter_map(|granted| granted.sql.as_deref())
     }
 
+    /// Whether any component may have this, whoever it is.
+    pub fn is_granted(&self, capability: Capability) -> bool {
+        let mut each = std::iter::once(&self.all).chain(self.of.values());
+        each.any(|granted| granted.capabilities.contains(&capability))
+    }
+
     /// The components that are named, whether they are there or not.
     pub fn components(&self) -> impl Iterator<Item = &str> {
         self.of.keys().map(String::as_str)

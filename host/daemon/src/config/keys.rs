@@ -46,6 +46,10 @@ pub(super) mod bounds {
     const CANARY_EVENTS_MAX: u64 = 1_000_000;
     /// A build that is tried for longer than a week is in service.
     const WEEK_S: u64 = 7 * 24 * super::HOUR_S;
+    /// Each waits for the one before it: more is a crawler, not a reaction.
+    const REQUESTS_MAX: u64 = 1_000;
+    /// It is in the host's memory and the guest's at once.
+    const RESPONSE_KB_MAX: u64 = 16_384;
     /// More attempts than this are a queue that never empties.
     const ATTEMPTS_MAX: u64 = 1_000;
 
@@ -94,6 +98,12 @@ pub(super) mod bounds {
     }
     pub(in super::super) const fn canary_time() -> Key {
         number("canary", "time_s", 0, WEEK_S, "seconds")
+    }
+    pub(in super::super) const fn http_requests(section: &'static str) -> Key {
+        number(section, "http_requests", 0, REQUESTS_MAX, "requests")
+    }
+    pub(in super::super) const fn http_response(section: &'static str) -> Key {
+        number(section, "http_response_kb", 1, RESPONSE_KB_MAX, "KiB")
     }
 }
 
@@ -265,7 +275,13 @@ keys! {
         .doc("Events emitted in one call.");
     DEFAULTS_VALUE = bounds::value("defaults")
         .default("256")
-        .doc("One emitted payload, or one value of state.");
+        .doc("One emitted payload, one value of state, or the body of one request.");
+    DEFAULTS_HTTP_REQUESTS = bounds::http_requests("defaults")
+        .default("16")
+        .doc("Requests over HTTP in one call.");
+    DEFAULTS_HTTP_RESPONSE = bounds::http_response("defaults")
+        .default("1024")
+        .doc("Body of one answer.");
 
     // 1,000 is the most that the broker takes as one batch.
     RELAY_BATCH = number("relay", "batch", 1, 1_000, "rows")
@@ -323,6 +339,9 @@ keys! {
     DEAD_LETTERS_RETENTION = number("dead_letters", "retention_days", 0, DEAD_LETTERS_D_MAX, "days")
         .default("0")
         .doc("How long a dead letter is kept after its last attempt; then it is deleted, and the event was never handled. 0 is for ever.");
+
+    HTTP_TLS_CA = Key::new("http", "tls_ca", Kind::Path)
+        .doc("Authorities that handlers' requests trust, as PEM, beside those of the system.");
 
     ADMIN_LISTEN = Key::new("admin", "listen", Kind::TextOrOff)
         .default("127.0.0.1:7420")

@@ -33,7 +33,7 @@ const fn limit(
 const FAILS: &str = "the attempt fails, the instance is dropped";
 
 /// Every limit that can be set.
-static SET: [Limit; 13] = [
+static SET: [Limit; 15] = [
     limit(
         "deadline",
         &keys::DEFAULTS_TIMEOUT,
@@ -75,7 +75,19 @@ static SET: [Limit; 13] = [
         "value_kb",
         &keys::DEFAULTS_VALUE,
         "[limits] value_kb",
-        "`set` and `emit` tell the handler",
+        "`set`, `emit` and `send` tell the handler",
+    ),
+    limit(
+        "http_requests",
+        &keys::DEFAULTS_HTTP_REQUESTS,
+        "[limits] http_requests",
+        "`send` tells the handler",
+    ),
+    limit(
+        "http_response_kb",
+        &keys::DEFAULTS_HTTP_RESPONSE,
+        "[limits] http_response_kb",
+        "`send` tells the handler; the connection is closed",
     ),
     limit(
         "",

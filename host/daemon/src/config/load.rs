@@ -22,7 +22,7 @@ use super::keys;
 use super::layers::{self, File, Given, Raw, Values};
 use super::model::{
     AdminConfig, ComponentsConfig, Config, ConsumerConfig, DatabaseConfig, DeadLettersConfig,
-    EmbeddedConfig, LogFormat, ProcessParent, RelayConfig, StreamConfig, StreamKind,
+    EmbeddedConfig, HttpConfig, LogFormat, ProcessParent, RelayConfig, StreamConfig, StreamKind,
     TelemetryConfig,
 };
 use super::nats;
@@ -126,6 +126,9 @@ fn build(reader: &Reader<'_>) -> Config {
                 0 => None,
                 days => Some(Duration::from_hours(24 * days)),
             },
+        },
+        http: HttpConfig {
+            tls_ca: reader.path(&keys::HTTP_TLS_CA),
         },
         admin: AdminConfig {
             listen: listen(reader),
@@ -263,6 +266,8 @@ fn defaults(reader: &Reader<'_>) -> Settings {
             log_bytes: size(reader.number(&keys::DEFAULTS_LOG_KB)) << 10,
             emitted_events: count(reader.number(&keys::DEFAULTS_EMITTED)),
             value_bytes: size(reader.number(&keys::DEFAULTS_VALUE)) << 10,
+            http_requests: count(reader.number(&keys::DEFAULTS_HTTP_REQUESTS)),
+            http_response_bytes: size(reader.number(&keys::DEFAULTS_HTTP_RESPONSE)) << 10,
             ..Limits::default()
         },
         concurrency: size(reader.number(&keys::DEFAULTS_CONCURRENCY)),

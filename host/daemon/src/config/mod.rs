@@ -30,12 +30,13 @@ pub use grants::GrantTable;
 pub use limits::table as limits_table;
 pub use model::{
     AdminConfig, ComponentsConfig, Config, ConsumerConfig, DatabaseConfig, DeadLettersConfig,
-    EmbeddedConfig, LogFormat, ProcessParent, RelayConfig, StreamConfig, StreamKind,
+    EmbeddedConfig, HttpConfig, LogFormat, ProcessParent, RelayConfig, StreamConfig, StreamKind,
     TelemetryConfig,
 };
 pub use nats::{NatsAuth, NatsConfig, NatsIdentity, NatsTls};
 pub use reference::reference;
 pub use secret::Secret;
+pub(crate) use secret::read_file as read_secret_file;
 pub use secrets::NamedSecret;
 pub use sidecar::{Sidecar, SidecarRoute};
 

@@ -32,6 +32,8 @@ pub struct Config {
     pub consumer: ConsumerConfig,
     /// What could not be handled.
     pub dead_letters: DeadLettersConfig,
+    /// Requests of handlers.
+    pub http: HttpConfig,
     /// Health, metrics and the admin API.
     pub admin: AdminConfig,
     /// Log and spans.
@@ -145,6 +147,13 @@ pub struct ConsumerConfig {
 pub struct DeadLettersConfig {
     /// How long it is kept after the last attempt; `None` is for ever.
     pub retention: Option<Duration>,
+}
+
+/// Requests of handlers.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// Authorities to trust beside the system's.
+    pub tls_ca: Option<PathBuf>,
 }
 
 /// Health, metrics and the admin API.

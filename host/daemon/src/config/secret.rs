@@ -53,7 +53,7 @@ pub(super) fn resolve(
 }
 
 /// The whole of a secret's file. The error does not repeat what is in it.
-fn read_file(path: &Path) -> Result<String, String> {
+pub(crate) fn read_file(path: &Path) -> Result<String, String> {
     match std::fs::read_to_string(path) {
         Ok(text) if text.len() > SECRET_BYTES_MAX => Err(format!(
             "the secret's file {} is larger than {SECRET_BYTES_MAX} bytes; is it the right one?",

@@ -187,6 +187,9 @@ fn read_settings(reader: &Reader<'_>, host: &ComponentsConfig) -> Settings {
         log_bytes: number(&keys::LOG_KB).map_or(limits.log_bytes, |kb| size(kb) << 10),
         emitted_events: number(&keys::EMITTED).map_or(limits.emitted_events, count),
         value_bytes: number(&keys::VALUE).map_or(limits.value_bytes, |kb| size(kb) << 10),
+        http_requests: number(&keys::HTTP_REQUESTS).map_or(limits.http_requests, count),
+        http_response_bytes: number(&keys::HTTP_RESPONSE)
+            .map_or(limits.http_response_bytes, |kb| size(kb) << 10),
     };
     Settings {
         retry,

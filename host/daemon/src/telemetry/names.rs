@@ -118,6 +118,10 @@ metrics! {
         "Instances that are gone, by why: `failed` (its call trapped, hit a limit, ran out of time or was cancelled), `uses`, `memory`, `handles`, `idle`, `room` (its slot was needed), `rest` (the component was replaced, removed or paused).";
     ATTEMPT = Kind::Histogram(SECONDS), "qx_attempt_duration_seconds", "seconds", ["component"],
         "One attempt, from the call to the commit; those that became dead letters are not in it.";
+    HTTP_REQUESTS = Kind::Counter, "qx_http_requests_total", "requests", ["component", "outcome"],
+        "Requests of handlers over HTTP, by how they ended: the class of the status (`2xx`), or `denied`, `invalid`, `too-large`, `timeout`, `connect`, `tls`, `protocol`.";
+    HTTP_DURATION = Kind::Histogram(SECONDS), "qx_http_request_duration_seconds", "seconds", ["component"],
+        "One request of a handler, from its check to the last byte of the answer.";
     DUPLICATES = Kind::Counter, "qx_duplicates_total", "deliveries", ["component"],
         "Deliveries of an event that the component had handled before.";
     EMITTED = Kind::Counter, "qx_emitted_events_total", "events", ["component"],

@@ -8,20 +8,24 @@
 mod dead_letters;
 mod deployments;
 mod handler;
+mod http;
 mod leases;
 mod ledger;
 mod outbox;
 mod pauses;
+mod secrets;
 mod sql;
 mod stream;
 
 pub use dead_letters::{AfterEdit, DeadLetters, EditAnswer};
 pub use deployments::{Action, Deployed, Deployment, Deployments, HISTORY_MAX, Refusal};
 pub use handler::{Handler, Invocation, LogLevel, LogLine, StateReader};
+pub use http::{Http, HttpError, HttpRequest, HttpResponse};
 pub use leases::{Fence, HeldLease, Leases};
 pub use ledger::{Ledger, Note, Settled, Settlement, StateAt, StateValue};
 pub use outbox::{Due, Lease, OpenWriter, Outbox, OutboxStatus, PublishedRow, Writer, Writers};
 pub use pauses::{Pause, Pauses};
+pub use secrets::SecretSource;
 pub use sql::{
     Answer, NoStatements, Sql, SqlBounds, SqlRefusal, SqlTransaction, SqlValue, Statement,
     Statements, Wants,

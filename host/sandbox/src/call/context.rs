@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use qx_events::ports::{Clock, Invocation};
 use qx_events::{Breach, ComponentName, Effects, Fault, Settings};
+use tokio::time::Instant;
 
 use crate::call::emit::Emitted;
 use crate::call::log::GuestLog;
@@ -15,6 +16,7 @@ use crate::call::memory::Memory;
 use crate::call::state::State;
 use crate::call::wasi::Wasi;
 use crate::contract;
+use crate::outside::Outside;
 
 /// Values of the largest size that one call may hold in the host at once: state
 /// that it read or wrote, and payloads that it emitted, taken together.
@@ -25,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) name: ComponentName,
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) outside: Outside,
 }
 
 /// Why the host ends a call. What the guest makes of it does not matter.
@@ -47,6 +50,10 @@ pub(crate) struct Context {
     pub(crate) wasi: Option<Wasi>,
     /// Of SQL, so far.
     pub(crate) statements: u32,
+    /// When the call began: what it waits for must end before it does.
+    pub(crate) begun: Instant,
+    /// Requests that it has sent.
+    pub(crate) requests: u32,
     calls: u32,
     kept_bytes: usize,
     stop: Option<Stop>,
@@ -63,6 +70,8 @@ impl Context {
             emitted: Emitted::default(),
             wasi: None,
             statements: 0,
+            begun: Instant::now(),
+            requests: 0,
             calls: 0,
             kept_bytes: 0,
             stop: None,
@@ -83,6 +92,8 @@ impl Context {
             state: _,
             emitted: _,
             statements: _,
+            begun: _,
+            requests: _,
             calls: _,
             kept_bytes: _,
             stop: _,

@@ -10,6 +10,7 @@ use qx_events::Limits;
 use qx_events::ports::{LogLevel, LogLine};
 
 use crate::call::text::visible;
+use crate::call::veil::Veil;
 use crate::log_sink::{CallId, LogSink};
 
 /// The limit on lines, by its key.
@@ -39,6 +40,9 @@ pub(crate) struct GuestLog {
     lines_max: u32,
     line_bytes_max: usize,
     bytes_max: usize,
+    veil: Veil,
+    /// Bytes that a line may go on for, so that a secret in it is seen whole.
+    overlap: usize,
     written: Mutex<Written>,
 }
 
@@ -55,14 +59,26 @@ struct Written {
 }
 
 impl GuestLog {
-    pub(crate) fn new(call: CallId, sink: Option<Arc<dyn LogSink>>, limits: &Limits) -> Self {
+    pub(crate) fn new(
+        call: CallId,
+        sink: Option<Arc<dyn LogSink>>,
+        limits: &Limits,
+        veil: Veil,
+    ) -> Self {
         Self {
             sink,
             lines_max: limits.log_lines,
             line_bytes_max: limits.log_line_bytes,
             bytes_max: limits.log_bytes,
+            overlap: veil.longest(),
+            veil,
             written: Mutex::new(Written::of(call)),
         }
+    }
+
+    /// What is kept out of everything that the component says.
+    pub(crate) const fn veil(&self) -> &Veil {
+        &self.veil
     }
 
     /// Another call of the same instance begins: with nothing of the one before.
@@ -77,6 +93,7 @@ impl GuestLog {
 
     /// A line of the import `log`.
     pub(crate) fn line(&self, level: LogLevel, text: &str) {
+        let text = &*self.veil.hide(text);
         let mut written = self.lock();
         if level == LogLevel::Error {
             written.remember(text);
@@ -128,13 +145,25 @@ impl GuestLog {
     /// Keeps one byte more than a line has, so that the cut is seen and marked.
     fn buffer(&self, written: &mut Written, stream: Stdio, bytes: &[u8]) {
         let line = written.stream(stream);
-        let room = self.line_bytes_max.saturating_add(1) - line.len().min(self.line_bytes_max);
+        let most = self
+            .line_bytes_max
+            .saturating_add(1)
+            .saturating_add(self.overlap);
+        let room = most.saturating_sub(line.len());
         line.extend(bytes.iter().take(room));
     }
 
     fn end_line(&self, written: &mut Written, stream: Stdio) {
         let line = std::mem::take(written.stream(stream));
         let text = String::from_utf8_lossy(&line);
+        let mut text = self.veil.hide(&text);
+        if line.len() > self.line_bytes_max && self.overlap > 0 {
+            // What was cut off may have been the rest of a secret.
+            let kept = text.len().saturating_sub(self.overlap);
+            let end = text.floor_char_boundary(kept);
+            text.to_mut().truncate(end);
+            text.to_mut().push('…');
+        }
         match stream {
             Stdio::Out => self.put(written, LogLevel::Info, &text),
             Stdio::Err => {
@@ -284,7 +313,8 @@ mod tests {
             ..Limits::default()
         };
         let sink_too: Arc<dyn LogSink> = Arc::clone(&sink) as _;
-        (GuestLog::new(call, Some(sink_too), &limits), sink)
+        let veil = Veil::default();
+        (GuestLog::new(call, Some(sink_too), &limits, veil), sink)
     }
 
     fn messages(sink: &Lines) -> Vec<String> {

@@ -13,6 +13,7 @@ use crate::call::context::{Context, Stop};
 use crate::call::instance::Answer;
 use crate::call::memory::Denied;
 use crate::call::text::visible;
+use crate::call::veil::Veil;
 use crate::call::wasi::{HANDLES_MAX, RANDOM_BYTES_MAX};
 use crate::contract::Failure;
 use crate::engine::GUEST_STACK_BYTES;
@@ -50,8 +51,9 @@ pub(crate) enum Ended<'c> {
     Panicked(String),
 }
 
-/// The outcome. `last_words` is what the guest logged as its last error.
-pub(crate) fn outcome(ended: Ended<'_>, last_words: Option<String>) -> Outcome {
+/// The outcome. `last_words` is what the guest logged as its last error; nothing
+/// behind the veil is in it.
+pub(crate) fn outcome(ended: Ended<'_>, last_words: Option<String>, veil: &Veil) -> Outcome {
     match ended {
         Ended::Deadline(limit) => failed(
             Breach::Deadline,
@@ -65,15 +67,17 @@ pub(crate) fn outcome(ended: Ended<'_>, last_words: Option<String>) -> Outcome {
         // panic must not do so for ever.
         Ended::Panicked(text) => failed(
             Breach::Trap,
-            &format!("the host panicked in this call, please report it: {text}"),
+            &veil.hide(&format!(
+                "the host panicked in this call, please report it: {text}"
+            )),
             last_words,
         ),
         Ended::Answered { answer, context } => match (context.take_stop(), answer) {
             (Some(Stop::Fault(fault)), _) => Outcome::HostFault(fault),
             (Some(Stop::Limit(breach, what)), _) => failed(breach, &what, last_words),
             (None, Ok(Ok(()))) => Outcome::Done(context.take_effects()),
-            (None, Ok(Err(failure))) => declined(failure),
-            (None, Err(error)) => trapped(&error, context, last_words),
+            (None, Ok(Err(failure))) => declined(failure, veil),
+            (None, Err(error)) => trapped(&error, context, last_words, veil),
         },
     }
 }
@@ -86,19 +90,24 @@ pub(crate) fn misfit(export: &str, mismatch: &Mismatch) -> Outcome {
     }
 }
 
-fn declined(failure: Failure) -> Outcome {
+fn declined(failure: Failure, veil: &Veil) -> Outcome {
     match failure {
         Failure::Retry(retry) => Outcome::Retry {
-            reason: visible(&retry.reason, REASON_BYTES_MAX),
+            reason: visible(&veil.hide(&retry.reason), REASON_BYTES_MAX),
             after: retry.after.map(Duration::from_millis),
         },
         Failure::Reject(reason) => Outcome::Rejected {
-            reason: visible(&reason, REASON_BYTES_MAX),
+            reason: visible(&veil.hide(&reason), REASON_BYTES_MAX),
         },
     }
 }
 
-fn trapped(error: &wasmtime::Error, context: &Context, last_words: Option<String>) -> Outcome {
+fn trapped(
+    error: &wasmtime::Error,
+    context: &Context,
+    last_words: Option<String>,
+    veil: &Veil,
+) -> Outcome {
     let cause = error.root_cause().to_string();
     if let Some((breach, detail)) = broken(error, &cause, context) {
         return failed(breach, &detail, last_words);
@@ -108,7 +117,7 @@ fn trapped(error: &wasmtime::Error, context: &Context, last_words: Option<String
     }
     failed(
         Breach::Trap,
-        &format!("{cause}{}", frames(error)),
+        &veil.hide(&format!("{cause}{}", frames(error))),
         last_words,
     )
 }

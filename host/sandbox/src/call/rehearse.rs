@@ -53,7 +53,7 @@ impl ComponentHandler {
             event_id: Uuid::nil(),
             attempt: 0,
         };
-        let log = Arc::new(GuestLog::new(call, build.log_sink.clone(), limits));
+        let log = Arc::new(build.log(call));
         let cpu = Arc::new(CpuMeter::default());
         let work = {
             let (build, own) = (Arc::clone(build), (Arc::clone(&log), Arc::clone(&cpu)));
@@ -95,7 +95,11 @@ impl Build {
         log.finish();
         let (counted, answer) = (instance.counted(), guest.map(|_| Ok(())));
         let context = instance.context();
-        let outcome = outcome(Ended::Answered { answer, context }, log.last_words());
+        let outcome = outcome(
+            Ended::Answered { answer, context },
+            log.last_words(),
+            log.veil(),
+        );
         (outcome, counted)
     }
 }

@@ -164,7 +164,9 @@ async fn a_wrong_signature_is_shown_beside_the_right_one() {
         let world = PING
             .replace("event: event", params)
             .replace("-> result<_, failure>", &format!("-> {result}"));
-        let refusal = World::new().refusal(stub(&world)).await;
+        let mut granted = World::new();
+        granted.manifest.settings.rights = Rights::of(Capability::ALL);
+        let refusal = granted.refusal(stub(&world)).await;
         assert!(
             refusal.contains("`on-ping` has the wrong signature"),
             "{refusal}"

@@ -78,7 +78,11 @@ keys! {
     EMITTED = bounds::emitted("limits")
         .doc("Events emitted in one call.");
     VALUE = bounds::value("limits")
-        .doc("One emitted payload, or one value of state.");
+        .doc("One emitted payload, one value of state, or the body of one request.");
+    HTTP_REQUESTS = bounds::http_requests("limits")
+        .doc("Requests over HTTP in one call.");
+    HTTP_RESPONSE = bounds::http_response("limits")
+        .doc("Body of one answer.");
     REUSE_USES = Key::new("reuse", "uses", Kind::Number { min: 1, max: USES_MAX, unit: "calls" })
         .doc("Calls of one instance, which is made anew then. Not set: 1000.");
     REUSE_MEMORY = bounds::memory("reuse")

@@ -66,6 +66,8 @@ log_lines = 0
 log_kb = 7
 emitted_events = 8
 value_kb = 9
+http_requests = 10
+http_response_kb = 11
 [reuse]
 uses = 10
 memory_mb = 4
@@ -98,6 +100,8 @@ currency = "EUR"
             log_bytes: 7 << 10,
             emitted_events: 8,
             value_bytes: 9 << 10,
+            http_requests: 10,
+            http_response_bytes: 11 << 10,
         },
         concurrency: 3,
         order: Order::Key(KeyField::Correlation),

@@ -78,7 +78,7 @@ pub(super) fn component(
             folder: project.to_owned(),
         });
     }
-    files.extend(["qx.c", "qx_text.c", "component.c"].map(|name| sdk.join(name)));
+    files.extend(["qx.c", "qx_http.c", "qx_text.c", "component.c"].map(|name| sdk.join(name)));
     let module = folder.join("module.wasm");
     let status = compiler()?
         .command()

@@ -34,6 +34,9 @@ const INSTEAD: &str = "build where PyPI is to be reached: a component runs every
 /// The module that componentize-py begins with. It is no package of the project's.
 const FIRST: &str = "qx_component";
 
+/// The world that is written for each build.
+const WORLD: &str = "handler";
+
 /// Calls the tool, which is a library with one entry.
 const CALL: &str = "import sys\nfrom componentize_py import script\nsys.exit(script())\n";
 
@@ -55,9 +58,9 @@ pub(super) fn component(
         });
     };
     let folder = build_folder(project)?;
-    put_file(&folder.join("wit/events.wit"), contract::TEXT)?;
     let made = folder.join("component.wasm");
     let mut component = if let Some(world) = &module.world {
+        put_file(&folder.join("wit/events.wit"), contract::TEXT)?;
         let wit = project.join(&world.wit);
         let wit = fs::canonicalize(&wit).map_err(failed("finding", &wit))?;
         let stem = stem.to_string_lossy();
@@ -70,13 +73,11 @@ pub(super) fn component(
         );
         put_file(&folder.join("first").join(format!("{FIRST}.py")), &first)?;
         let sdk = sdk(project, &folder, "qx_guest/component.py", &SDK)?;
+        let wit = folder.join("wit-of-handlers");
+        put_file(&wit.join("deps/events/events.wit"), contract::TEXT)?;
+        put_file(&wit.join("world.wit"), &own_world(&reach(sources)?))?;
         let paths: [&Path; 3] = [&folder.join("first"), sources, &sdk];
-        run(
-            &[&folder.join("wit")],
-            (contract::WORLD, FIRST),
-            &paths,
-            &made,
-        )?
+        run(&[&wit], (WORLD, FIRST), &paths, &made)?
     };
     // With a world of its own the exports' names say it, or the component's file.
     if module.world.is_none() {
@@ -127,6 +128,39 @@ fn run(
     fs::read(made).map_err(failed("reading", made))
 }
 
+/// Looks through the sources for what needs a right of its own.
+const REACH: &str = include_str!("python/reach.py");
+
+/// The parts of the SDK that reach outside the host, as far as the sources use them.
+fn reach(sources: &Path) -> Result<String, BuildError> {
+    let output = Command::new(python().unwrap_or("python3"))
+        .args(["-c", REACH])
+        .arg(sources)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|source| BuildError::NotRun {
+            tool: "python3".to_owned(),
+            source,
+        })?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(BuildError::Python {
+        words: relevant(&String::from_utf8_lossy(&output.stderr)),
+    })
+}
+
+/// The world of a handler: what stays inside the host, and what of the rest it uses.
+/// The interpreter would import all of a larger one.
+fn own_world(reach: &str) -> String {
+    let import = |name: &str| format!("  import qx:events/{name}@1.0.0;\n");
+    let inside = ["types", "log", "config", "state", "emit"].into_iter();
+    let imports: String = inside.chain(reach.lines()).map(import).collect();
+    format!(
+        "package qx:build;\n\nworld {WORLD} {{\n{imports}  export qx:events/handler@1.0.0;\n}}\n"
+    )
+}
+
 /// The traceback of the author's own module, without what the tool says of itself.
 fn relevant(output: &str) -> String {
     let own = output.split("\n\nCaused by:").next().unwrap_or(output);
@@ -168,6 +202,34 @@ fn is_whole(routes: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_handler_asks_for_what_it_imports_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |text: &str| fs::write(folder.path().join("handler.py"), text).unwrap();
+        for (text, expected) in [
+            (
+                "import http, secrets\nfrom qx_guest import handler, log\n",
+                "",
+            ),
+            (
+                "from qx_guest import (\n  http,\n  secrets as s,\n)\n",
+                "http\nsecrets\n",
+            ),
+            ("import qx_guest.http\n", "http\n"),
+            (
+                "import qx_guest\ndef f():\n  qx_guest.secrets.get('x')\n",
+                "secrets\n",
+            ),
+            ("from qx_guest.http import get\n", "http\n"),
+            ("def broken(:\n", ""),
+        ] {
+            put(text);
+            assert_eq!(reach(folder.path()).unwrap(), expected, "{text}");
+        }
+        assert!(own_world("http\n").contains("  import qx:events/http@1.0.0;\n"));
+        assert!(!own_world("").contains("http"));
+    }
 
     #[test]
     fn routes_are_found_between_their_marks() {

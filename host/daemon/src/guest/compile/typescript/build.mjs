@@ -4,7 +4,7 @@
 //   SDK    folder of qx-guest                          OUT    has wit/; gets component.wasm and routes.txt
 import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join, relative } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const [tools, sdk, entry, out] = process.argv.slice(2);
@@ -13,6 +13,9 @@ const esbuild = require("esbuild");
 const { componentize } = await import(pathToFileURL(require.resolve("componentize-qjs")));
 
 const path = (file) => JSON.stringify(file);
+
+/** Modules of the SDK that need a right of their own, by the interface behind them. */
+const REACH = ["http", "secrets"];
 
 /** Bundles a module that is written here and not in a file. */
 async function bundle(contents, plugins) {
@@ -31,10 +34,17 @@ async function bundle(contents, plugins) {
     plugins,
     sourcemap: "external",
     target: "es2023",
+    metafile: true,
     write: false,
   });
   const file = (end) => built.outputFiles.find(({ path }) => path.endsWith(end)).text;
-  return { code: file(".js"), map: JSON.parse(file(".map")) };
+  // What is left after everything that nobody uses was taken out.
+  const [{ inputs }] = Object.values(built.metafile.outputs).filter((output) => output.entryPoint);
+  const used = (name) => {
+    const wanted = join(sdk, name);
+    return Object.entries(inputs).some(([input, { bytesInOutput }]) => bytesInOutput > 0 && resolve(input) === wanted);
+  };
+  return { code: file(".js"), map: JSON.parse(file(".map")), used };
 }
 
 /** In place of the host's interfaces, which only a component has. */
@@ -75,13 +85,20 @@ function lines(map) {
 try {
   // Run once, here, to see which events the handlers take.
   const asked = `import ${path(entry)}; export { routes } from "qx-guest";`;
-  const { code: asking } = await bundle(asked, [noHost]);
+  const { code: asking, used } = await bundle(asked, [noHost]);
   const file = join(out, "routes.mjs");
   writeFileSync(file, asking);
   const { routes } = await import(`${pathToFileURL(file)}?${process.pid}`);
   writeFileSync(join(out, "routes.txt"), routes());
 
-  const whole = `import ${path(join(sdk, "component.js"))}; import ${path(entry)}; export { handler } from ${path(join(sdk, "component.js"))};`;
+  const reach = REACH.filter((name) => used(`${name}.js`));
+  const world = join(out, "wit", "world.wit");
+  const imports = reach.map((name) => `  import qx:events/${name}@1.0.0;\n`).join("");
+  writeFileSync(world, readFileSync(world, "utf8").replace("  export ", `${imports}  export `));
+
+  const parts = ["component", ...reach.map((name) => `component-${name}`)];
+  const first = parts.map((name) => `import ${path(join(sdk, `${name}.js`))};`).join(" ");
+  const whole = `${first} import ${path(entry)}; export { handler } from ${path(join(sdk, "component.js"))};`;
   const { code, map } = await bundle(whole, []);
   const sources = map.sources.map((source) => {
     const file = join(out, source);
