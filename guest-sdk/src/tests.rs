@@ -299,25 +299,25 @@ fn an_answer_that_may_be_better_next_time_is_a_retry_and_the_others_a_rejection(
         Ok(())
     }
     let outcome = |answer: testing::Reply| {
-        let mut host =
-            testing::Host::new().with_reply("GET https://x.example/planted?planted", answer);
-        host.deliver(testing::event("a.b"), ask).outcome
+        let mut host = Host::new().with_reply("GET https://x.example/planted?planted", answer);
+        host.deliver(event("a.b"), ask).outcome
     };
     assert_eq!(outcome(testing::Reply::status(204)), Ok(()));
     let busy = testing::Reply::status(503).header("Retry-After", "7");
-    let pause = std::time::Duration::from_secs(7);
+    let pause = Duration::from_secs(7);
     let retry = Failure::retry("GET x.example answered 503").after(pause);
     assert_eq!(outcome(busy), Err(retry));
     let refused = Failure::reject("GET x.example answered 404");
     assert_eq!(outcome(testing::Reply::status(404)), Err(refused));
     let late = Failure::retry("GET x.example: in a test");
     assert_eq!(outcome(testing::Reply::timeout()), Err(late));
-    let denied = testing::event("a.b").call(ask).outcome.unwrap_err();
+    let denied = event("a.b").call(ask).outcome.unwrap_err();
     assert!(matches!(denied, Failure::Retry { .. }), "{denied}");
 }
 
 #[test]
 fn what_is_not_granted_is_said_and_what_was_sent_is_seen() {
+    #[expect(clippy::needless_pass_by_value, reason = "the signature of a handler")]
     fn act(event: Event<Json>) -> Result<(), Failure> {
         let token = secrets::get("token")?;
         let sent = http::Request::post("https://x.example/")
@@ -329,7 +329,7 @@ fn what_is_not_granted_is_said_and_what_was_sent_is_seen() {
         emit("order.seen", &answer)?;
         Ok(())
     }
-    let ungranted = testing::event("a.b").call(act);
+    let ungranted = event("a.b").call(act);
     assert!(
         ungranted
             .outcome
@@ -338,14 +338,12 @@ fn what_is_not_granted_is_said_and_what_was_sent_is_seen() {
             .contains("no secret `token`")
     );
     let host = || {
-        testing::Host::new()
-            .with_secret("token", "s3cret")
-            .with_reply(
-                "POST https://x.example/",
-                testing::Reply::json(&json!({"ok": true})),
-            )
+        Host::new().with_secret("token", "s3cret").with_reply(
+            "POST https://x.example/",
+            testing::Reply::json(&json!({"ok": true})),
+        )
     };
-    let done = host().deliver(testing::event("a.b"), act);
+    let done = host().deliver(event("a.b"), act);
     assert_eq!(done.outcome, Ok(()));
     assert_eq!(done.emitted[0].payload, json!({"ok": true}));
     assert_eq!(done.requests[0].json(), json!({"n": 1}));
@@ -353,9 +351,7 @@ fn what_is_not_granted_is_said_and_what_was_sent_is_seen() {
         done.requests[0].header("Authorization"),
         Some("Bearer s3cret")
     );
-    let denied = host()
-        .with_emits(&["order.*"])
-        .deliver(testing::event("a.b"), act);
+    let denied = host().with_emits(&["order.*"]).deliver(event("a.b"), act);
     assert!(
         denied
             .outcome

@@ -22,6 +22,7 @@ pub mod load;
 pub mod proxy;
 pub mod soak;
 pub mod trial;
+pub mod web;
 pub mod workshop;
 mod world;
 

@@ -194,6 +194,10 @@ pub(crate) fn secret_get(name: &str) -> Result<String, String> {
     known.ok_or_else(|| format!("the test has no secret `{name}`: add it with `with_secret`"))
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "as in a component, where it is given away"
+)]
 pub(crate) fn http_send(sent: Sent) -> Result<Answered, Unanswered> {
     with(|call| {
         call.requests.push(Request::of(&sent));

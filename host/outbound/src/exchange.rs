@@ -106,6 +106,7 @@ fn too_large(bytes_max: usize) -> HttpError {
 }
 
 /// What went wrong on the way, without a part of the request in it.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn said(error: hyper::Error) -> HttpError {
     if error.is_parse() && error.to_string().contains(TOO_LARGE) {
         return HttpError::TooLarge(format!(

@@ -102,6 +102,10 @@ pub struct InvalidGrant {
     why: String,
 }
 
+/// What is said of a text that is none at all.
+const EXPECTED: &str =
+    "is no place for requests; write scheme, host and port, such as https://api.example.com";
+
 /// Characters shown of a text that is no grant.
 const SHOWN_CHARS_MAX: usize = 100;
 
@@ -113,7 +117,6 @@ impl HttpGrant {
             text: text.escape_debug().take(SHOWN_CHARS_MAX).collect(),
             why: why.to_owned(),
         };
-        const EXPECTED: &str = "is no place for requests; write scheme, host and port, such as https://api.example.com";
         let (scheme, rest) = text.split_once("://").ok_or_else(|| refused(EXPECTED))?;
         let (wild, rest) = match rest.strip_prefix("*.") {
             Some(rest) => (true, rest),
@@ -192,7 +195,13 @@ impl HttpGrant {
         }
         match range_of(address) {
             AddressRange::Public => true,
-            range => self.private && range.is_ones_own(),
+            range @ (AddressRange::Loopback
+            | AddressRange::Private
+            | AddressRange::LinkLocal
+            | AddressRange::Metadata
+            | AddressRange::Translated
+            | AddressRange::Multicast
+            | AddressRange::Reserved) => self.private && range.is_ones_own(),
         }
     }
 }

@@ -29,7 +29,7 @@ impl Host for Context {
         };
         Ok(match client.send(request).await {
             Ok(response) => Ok(response.into()),
-            Err(error) => Err(self.declined(error)),
+            Err(error) => Err(self.declined(&error)),
         })
     }
 }
@@ -88,9 +88,9 @@ impl Context {
         ends.saturating_sub(self.begun.elapsed())
     }
 
-    fn declined(&self, error: HttpError) -> Error {
+    fn declined(&self, error: &HttpError) -> Error {
         let words = |text: &str| visible(text, WHY_BYTES_MAX);
-        match &error {
+        match error {
             HttpError::Denied(why) => Error::Denied(words(why)),
             HttpError::Invalid(why) => Error::Invalid(words(why)),
             HttpError::TooLarge(why) => {

@@ -1,0 +1,222 @@
+//! What components reach outside a running host: what they are granted, and nothing
+//! of it in any output.
+#![cfg(test)]
+
+use acceptance::web::{Manner, Web};
+use acceptance::{Way, World};
+use qx_sandbox::testing::ping;
+use serde_json::json;
+
+/// What must be seen by the server that it is for, and by nobody else.
+const PLANTED: &str = "planted-0123456789-token";
+
+/// Reads the secret `token`, says it at every level, sends it to a URL as a header and
+/// as a body, and rejects the event with it.
+fn leaky(url: &str) -> Vec<u8> {
+    let length = url.len();
+    let levels =
+        |level: u32| format!("(call $log (i32.const {level}) (local.get $at) (local.get $length))");
+    let says: String = (0..5).map(levels).collect();
+    let body = format!(
+        "(local $at i32) (local $length i32)
+        (call $secret (i32.const 4096) (i32.const 5) (i32.const 5000))
+        (local.set $at (i32.load (i32.const 5004)))
+        (local.set $length (i32.load (i32.const 5008)))
+        {says}
+        (i32.store (i32.const 4608) (local.get $at))
+        (i32.store (i32.const 4612) (local.get $length))
+        (call $send (i32.const 4104) (i32.const 4) (i32.const 4200) (i32.const {length})
+            (i32.const 4600) (i32.const 1)
+            (i32.const 1) (i32.const 0) (local.get $at) (local.get $length)
+            (i32.const 0) (i64.const 0) (i32.const 5000))
+        (call $reject (local.get $at) (local.get $length))"
+    );
+    let fields = format!(
+        r#"(data (i32.const 4096) "token") (data (i32.const 4104) "POST")
+        (data (i32.const 4200) {url:?}) (data (i32.const 4720) "authorization")
+        (data (i32.const 4600) "\70\12\00\00\0d\00\00\00")"#
+    );
+    ping(&body, &fields)
+}
+
+/// Sends a `GET` to a URL and rejects the event with the words of the error, or with
+/// the body of the answer.
+fn asking(url: &str) -> Vec<u8> {
+    let length = url.len();
+    let body = format!(
+        "(call $send (i32.const 4104) (i32.const 3) (i32.const 4200) (i32.const {length})
+            (i32.const 0) (i32.const 0)
+            (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+            (i32.const 0) (i64.const 0) (i32.const 5000))
+        (if (result i32) (i32.load8_u (i32.const 5000))
+            (then (call $reject (i32.load (i32.const 5008)) (i32.load (i32.const 5012))))
+            (else (call $reject (i32.load (i32.const 5020)) (i32.load (i32.const 5024)))))"
+    );
+    let fields = format!(r#"(data (i32.const 4104) "GET") (data (i32.const 4200) {url:?})"#);
+    ping(&body, &fields)
+}
+
+/// The configuration with more at its end.
+fn configure(world: &World, more: &str) {
+    world.write("qx-host.toml", &format!("{}{more}", world.config()));
+}
+
+/// Waits for the dead letter of a component, and returns its reason.
+async fn letter(world: &World, component: &str) -> String {
+    let look = async || {
+        let list = ["dlq", "list", "--component", component, "--output", "json"];
+        let letters = world.qx(&list).await.ok().json();
+        match letters[0]["reason"].as_str() {
+            Some(reason) => Ok(reason.to_owned()),
+            None => Err(letters.to_string()),
+        }
+    };
+    world
+        .eventually(&format!("a dead letter of {component}"), look)
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_seen_by_the_server_it_is_for_and_in_no_output() {
+    let web = Web::start(Manner::Answers);
+    let origin = web.origin();
+    let mut world = World::with(Way::Embedded, &[]).await;
+    world.write("token", &format!("{PLANTED}\n"));
+    configure(
+        &world,
+        &format!(
+            "[telemetry]\nlevel = \"trace\"\n[secrets]\ntoken = \"file:token\"\n\
+             [grants.leaky]\ncapabilities = [\"http\", \"secrets\"]\nsecrets = [\"token\"]\nhttp = [\"{origin}\"]\n"
+        ),
+    );
+    world.put("leaky.wasm", &leaky(&format!("{origin}/hook?at=ping")));
+    world.run().await;
+    world.serves(&["leaky"]).await;
+    let rights = world.listed("leaky").await["rights"].clone();
+    assert_eq!(rights["secrets"], json!(["token"]));
+    assert_eq!(rights["http"], json!([origin]));
+    drop(world.trigger("ping", &json!({})).await);
+    let reason = letter(&world, "leaky").await;
+    let letters = world.qx(&["dlq", "list", "--output", "json"]).await.json();
+    let id = letters[0]["id"].as_str().unwrap();
+    assert!(reason.contains("[redacted]"), "{reason}");
+    let request = web.requests().remove(0);
+    assert!(
+        request.contains(&format!("authorization: {PLANTED}")),
+        "{request}"
+    );
+    assert!(request.ends_with(PLANTED), "{request}");
+
+    let mut outputs = vec![("the log", world.printed())];
+    for args in [
+        &["handlers", "list"][..],
+        &["handlers", "list", "--output", "json"],
+        &["doctor", "--output", "json"],
+        &["dlq", "list"],
+        &["dlq", "list", "--output", "json"],
+        &["dlq", "show", id],
+        &["dlq", "show", id, "--output", "json"],
+        &["outbox", "status", "--output", "json"],
+    ] {
+        let ran = world.qx(args).await;
+        outputs.push((
+            "a command",
+            format!("{args:?} {} {}", ran.stdout, ran.stderr),
+        ));
+    }
+    let address = world.admin().parse().unwrap();
+    for path in ["/metrics", "/readyz", "/livez", "/api/handlers", "/nowhere"] {
+        let page = qx_host::admin::client::get(address, path).await;
+        let page = page.map(|page| String::from_utf8_lossy(&page).into_owned());
+        outputs.push(("a page", format!("{path} {page:?}")));
+    }
+    let tables = "SELECT last_error || payload || headers FROM qx_dead_letters";
+    outputs.push((
+        "a table",
+        format!("{:?}", world.database().await.rows(tables).await),
+    ));
+    for (what, text) in outputs {
+        assert!(!text.contains(PLANTED), "{what} shows it: {text}");
+    }
+    assert!(
+        world.printed().contains("[redacted]"),
+        "its lines are there"
+    );
+    let metrics = qx_host::admin::client::get(address, "/metrics")
+        .await
+        .unwrap();
+    let metrics = String::from_utf8(metrics).unwrap();
+    let counted = "qx_http_requests_total{component=\"leaky\",outcome=\"2xx\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_of_this_machine_is_reached_by_who_is_granted_it_and_nobody_else() {
+    let web = Web::start(Manner::Answers);
+    let origin = web.origin();
+    let port = origin.rsplit(':').next().unwrap().to_owned();
+    let mut world = World::with(Way::Embedded, &[]).await;
+    configure(
+        &world,
+        &format!(
+            "[grants.elsewhere]\ncapabilities = [\"http\"]\nhttp = [\"https://api.example.com\", \"http://localhost:{port}\"]\n\
+             [grants.granted]\ncapabilities = [\"http\"]\nhttp = [\"{origin}\"]\n"
+        ),
+    );
+    world.put("bare.wasm", &asking(&origin));
+    world.put(
+        "elsewhere.wasm",
+        &asking(&format!("http://2130706433:{port}/")),
+    );
+    world.run().await;
+    world.serves(&["elsewhere"]).await;
+    let bare = world.lists("bare", |seen| seen["state"] == "broken").await;
+    let reason = bare["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("`qx:events/http@1.0.0`") && reason.contains("[grants.bare]"),
+        "{reason}"
+    );
+    drop(world.trigger("ping", &json!({})).await);
+    let reason = letter(&world, "elsewhere").await;
+    assert!(
+        reason.contains(&format!(
+            "add \"{origin}\" to `http` under `[grants.elsewhere]`"
+        )),
+        "{reason}"
+    );
+    assert_eq!(web.requests(), [""; 0]);
+
+    world.put("granted.wasm", &asking(&origin));
+    world.serves(&["granted"]).await;
+    drop(world.trigger("ping", &json!({})).await);
+    assert!(letter(&world, "granted").await.contains("thanks"));
+    assert_eq!(
+        web.requests().len(),
+        2,
+        "both events, by the one that is granted"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_never_answers_costs_its_component_time_and_its_neighbour_nothing() {
+    const EVENTS: usize = 30;
+    let web = Web::start(Manner::Hangs);
+    let origin = web.origin();
+    let mut world = World::with(Way::Embedded, &["stars"]).await;
+    configure(
+        &world,
+        &format!("[grants.waits]\ncapabilities = [\"http\"]\nhttp = [\"{origin}\"]\n"),
+    );
+    world.put("waits.wasm", &asking(&origin));
+    world.run().await;
+    world.serves(&["waits", "stars"]).await;
+    let ping = json!({"event_name": "ping", "payload": {}}).to_string();
+    let payload = json!({"repository": {"full_name": "ada/engine"}, "sender": {"login": "ada"}});
+    let star = json!({"event_name": "github.star.created", "payload": payload}).to_string();
+    world.write("events.jsonl", &format!("{ping}\n{star}\n").repeat(EVENTS));
+    drop(world.qx(&["trigger", "--lines", "events.jsonl"]).await.ok());
+    let marks = "SELECT CAST(count(*) AS TEXT) FROM qx_inbox WHERE component = 'stars'";
+    world.settles(marks, &[&[&EVENTS.to_string()]]).await;
+    let reason = letter(&world, "waits").await;
+    assert!(reason.contains("no whole answer from"), "{reason}");
+}
