@@ -9,6 +9,8 @@ use qx_events::{ComponentName, Digest};
 use qx_pipeline::crash;
 use sha2::{Digest as _, Sha256};
 
+use super::read;
+
 /// How the files of a component end, beside its stem.
 const WASM: &str = "wasm";
 const SIDECAR: &str = "toml";
@@ -56,9 +58,8 @@ impl Parts {
         let wasm = Half::write(dir, at(WASM), &self.wasm)?;
         let mut beside = Vec::new();
         for (end, bytes) in [(SIDECAR, &self.sidecar), (SIGNATURE, &self.signature)] {
-            let old = read_if_there(&at(end))?;
             match bytes {
-                Some(bytes) if old.as_ref() != Some(bytes) => {
+                Some(bytes) if !holds(&at(end), bytes) => {
                     beside.push(Half::write(dir, at(end), bytes)?);
                 }
                 Some(_) => {}
@@ -117,6 +118,13 @@ fn path(dir: &Path, stem: &str, end: &str) -> PathBuf {
     dir.join(format!("{stem}.{end}"))
 }
 
+/// Whether a file of the folder has just these bytes. A link or a pipe has none: anybody
+/// who can write there may have put it there, and it is replaced.
+fn holds(path: &Path, bytes: &[u8]) -> bool {
+    let old = read::read_now(path, bytes.len() as u64, "it is replaced");
+    old.is_ok_and(|old| old == bytes)
+}
+
 fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -159,6 +167,23 @@ mod tests {
         }
         let files = fs::read_dir(dir.path()).unwrap().count();
         assert_eq!(files, 2, "nothing else is left");
+    }
+
+    #[test]
+    fn a_pipe_or_an_endless_file_in_the_place_is_replaced_and_not_read() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let dir = tempfile::tempdir().unwrap();
+        let name = ComponentName::parse("stars").unwrap();
+        let pipe = dir.path().join("stars.toml");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let endless = dir.path().join("stars.wasm.minisig");
+        std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
+        let own = Parts {
+            signature: Some("signed".into()),
+            ..parts("one", Some("a = 1"))
+        };
+        own.put(dir.path(), &name).unwrap();
+        assert_eq!(Parts::read(dir.path(), "stars").unwrap(), own);
     }
 
     #[test]

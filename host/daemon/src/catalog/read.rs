@@ -82,7 +82,12 @@ pub(super) async fn read(
     })
 }
 
-fn read_now(path: &Path, bytes_max: u64, remedy: &'static str) -> Result<Vec<u8>, Unread> {
+/// As [`read`], on a thread that may be blocked.
+pub(super) fn read_now(
+    path: &Path,
+    bytes_max: u64,
+    remedy: &'static str,
+) -> Result<Vec<u8>, Unread> {
     let file = name(path);
     let open = open(path).and_then(|open| Ok((open.metadata()?.file_type(), open)));
     let (kind, open) = match open {
