@@ -38,8 +38,8 @@ SECONDS ?= 60
 fuzz:
 	@tools/fuzz.sh "$(TARGET)" "$(SECONDS)"
 
-## The host beside the raw limits of this machine and beside its predecessor: about twenty
-## minutes. `make bench QUICK=1`, `make bench ONLY=relay,consumer`; more in tools/bench.sh.
+## The host beside the raw limits of this machine and beside its predecessor.
+## `make bench QUICK=1`, `make bench ONLY=relay,consumer`; more in tools/bench.sh.
 bench: toolchain servers
 	@tools/bench.sh
 
