@@ -54,9 +54,9 @@ const MUTANTS: [Mutant; 11] = [
     },
     Mutant {
         name: "a swap without a drain",
-        file: "host/pipeline/src/dispatcher/attempt.rs",
-        from: "let may_begin = services.mediator.serves(&task.component)\n",
-        to: "let may_begin = (task.attempt < u32::MAX)\n",
+        file: "host/pipeline/src/mediator/build.rs",
+        from: "        Arc::ptr_eq(&self.component, component)\n",
+        to: "        self.component.name == component.name\n",
         killer: killer(
             PIPELINE,
             "after_a_swap_nothing_begins_on_the_old_build_not_even_what_waited_for_its_turn",
