@@ -243,6 +243,73 @@ async fn an_answer_and_a_statement_have_bounds() {
     );
 }
 
+/// What a guest might try.
+const ATTACKS: &[&str] = &[
+    // The host's tables, and others'.
+    "SELECT * FROM qx_outbox_events",
+    "SELECT * FROM public.qx_inbox",
+    "INSERT INTO qx_inbox (component, event_id, digest) VALUES ('x', gen_random_uuid(), '')",
+    "DELETE FROM qx_state",
+    "UPDATE qx_leases SET token = 0",
+    "SELECT nextval('qx_state_versions')",
+    "SELECT * FROM payroll",
+    "SELECT * FROM pg_authid",
+    // Who it is.
+    "RESET ROLE",
+    "SET ROLE NONE",
+    "SET SESSION AUTHORIZATION DEFAULT",
+    "SELECT set_config('role', 'none', true)",
+    "SELECT set_config('session_authorization', 'qx', false)",
+    "DO $$ BEGIN RESET ROLE; END $$",
+    "SELECT 1; RESET ROLE",
+    "SELECT 1) SELECT 1; RESET ROLE; --",
+    "UPDATE pg_settings SET setting = 'none' WHERE name = 'role'",
+    "UPDATE pg_settings SET setting = 'qx' WHERE name = 'session_authorization'",
+    "UPDATE pg_settings SET setting = 'off' WHERE name = 'synchronous_commit'",
+    "SELECT query_to_xml('RESET ROLE', true, true, '')",
+    "SELECT U&\"set\\005fconfig\"('role', 'none', true)",
+    // The transaction.
+    "COMMIT",
+    "ROLLBACK",
+    "SELECT 1; COMMIT; SELECT 1",
+    "SAVEPOINT a",
+    "RELEASE SAVEPOINT qx_guest",
+    "ROLLBACK TO SAVEPOINT qx_guest",
+    "PREPARE TRANSACTION 'a'",
+    // The server's files and programs.
+    "COPY stars TO PROGRAM 'true'",
+    "COPY stars FROM '/etc/passwd'",
+    "SELECT pg_read_file('/etc/passwd')",
+    "SELECT pg_ls_dir('/')",
+    "SELECT lo_import('/etc/passwd')",
+    "SELECT pg_reload_conf()",
+    "ALTER SYSTEM SET fsync = off",
+    // Others' sessions.
+    "SELECT pg_terminate_backend(pg_backend_pid())",
+    "SELECT pg_advisory_lock(1)",
+    "SELECT pg_try_advisory_xact_lock(1, 2)",
+    "SELECT pg_notify('a', 'b')",
+    "NOTIFY a",
+    "LISTEN a",
+    "LOCK TABLE stars",
+    "SELECT * FROM dblink('dbname=app', 'SELECT 1') AS t (a int)",
+    // What stays.
+    "CREATE TABLE mine (a int)",
+    "CREATE TEMP TABLE qx_inbox (a int)",
+    "SELECT 1 AS a INTO TEMP qx_inbox",
+    "CREATE FUNCTION evil() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "SELECT 1; CREATE OR REPLACE FUNCTION evil() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "ALTER FUNCTION pg_temp.qx_guest SECURITY INVOKER",
+    "ALTER TABLE stars DISABLE TRIGGER ALL",
+    "PREPARE a AS SELECT 1",
+    "EXECUTE qx_statement",
+    "DEALLOCATE ALL",
+    "DECLARE a CURSOR WITH HOLD FOR SELECT 1",
+    "CALL nothing()",
+    "TRUNCATE stars",
+    "GRANT ALL ON stars TO PUBLIC",
+];
+
 /// Everything here is refused, and nothing is the worse for it. The host's own user is
 /// a superuser here: there is the most to be gained.
 #[tokio::test]
@@ -252,73 +319,8 @@ async fn nothing_a_guest_tries_gets_past_its_role() {
     world
         .sql("CREATE TABLE payroll (name text); INSERT INTO payroll VALUES ('ada')")
         .await;
-    let attacks = [
-        // The host's tables, and others'.
-        "SELECT * FROM qx_outbox_events",
-        "SELECT * FROM public.qx_inbox",
-        "INSERT INTO qx_inbox (component, event_id, digest) VALUES ('x', gen_random_uuid(), '')",
-        "DELETE FROM qx_state",
-        "UPDATE qx_leases SET token = 0",
-        "SELECT nextval('qx_state_versions')",
-        "SELECT * FROM payroll",
-        "SELECT * FROM pg_authid",
-        // Who it is.
-        "RESET ROLE",
-        "SET ROLE NONE",
-        "SET SESSION AUTHORIZATION DEFAULT",
-        "SELECT set_config('role', 'none', true)",
-        "SELECT set_config('session_authorization', 'qx', false)",
-        "DO $$ BEGIN RESET ROLE; END $$",
-        "SELECT 1; RESET ROLE",
-        "SELECT 1) SELECT 1; RESET ROLE; --",
-        "UPDATE pg_settings SET setting = 'none' WHERE name = 'role'",
-        "UPDATE pg_settings SET setting = 'qx' WHERE name = 'session_authorization'",
-        "UPDATE pg_settings SET setting = 'off' WHERE name = 'synchronous_commit'",
-        "SELECT query_to_xml('RESET ROLE', true, true, '')",
-        "SELECT U&\"set\\005fconfig\"('role', 'none', true)",
-        // The transaction.
-        "COMMIT",
-        "ROLLBACK",
-        "SELECT 1; COMMIT; SELECT 1",
-        "SAVEPOINT a",
-        "RELEASE SAVEPOINT qx_guest",
-        "ROLLBACK TO SAVEPOINT qx_guest",
-        "PREPARE TRANSACTION 'a'",
-        // The server's files and programs.
-        "COPY stars TO PROGRAM 'true'",
-        "COPY stars FROM '/etc/passwd'",
-        "SELECT pg_read_file('/etc/passwd')",
-        "SELECT pg_ls_dir('/')",
-        "SELECT lo_import('/etc/passwd')",
-        "SELECT pg_reload_conf()",
-        "ALTER SYSTEM SET fsync = off",
-        // Others' sessions.
-        "SELECT pg_terminate_backend(pg_backend_pid())",
-        "SELECT pg_advisory_lock(1)",
-        "SELECT pg_try_advisory_xact_lock(1, 2)",
-        "SELECT pg_notify('a', 'b')",
-        "NOTIFY a",
-        "LISTEN a",
-        "LOCK TABLE stars",
-        "SELECT * FROM dblink('dbname=app', 'SELECT 1') AS t (a int)",
-        // What stays.
-        "CREATE TABLE mine (a int)",
-        "CREATE TEMP TABLE qx_inbox (a int)",
-        "SELECT 1 AS a INTO TEMP qx_inbox",
-        "CREATE FUNCTION evil() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-        "SELECT 1; CREATE OR REPLACE FUNCTION evil() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-        "ALTER FUNCTION pg_temp.qx_guest SECURITY INVOKER",
-        "ALTER TABLE stars DISABLE TRIGGER ALL",
-        "PREPARE a AS SELECT 1",
-        "EXECUTE qx_statement",
-        "DEALLOCATE ALL",
-        "DECLARE a CURSOR WITH HOLD FOR SELECT 1",
-        "CALL nothing()",
-        "TRUNCATE stars",
-        "GRANT ALL ON stars TO PUBLIC",
-    ];
     let mut tx = begin(&sql, &role).await;
-    for attack in attacks {
+    for attack in ATTACKS {
         let asked = statement(attack, &[], Wants::Count);
         let answer = tx.run(&asked).await.unwrap();
         assert!(answer.is_err(), "{attack}: {answer:?}");

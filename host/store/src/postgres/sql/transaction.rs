@@ -147,9 +147,8 @@ impl SqlTransaction for Transaction {
             let form = look(conn, shared, text).await?;
             let mode = match (form, statement.wants) {
                 (Form::Rows, Wants::Rows) => "rows",
-                (Form::Rows | Form::Changes, Wants::Count) => "count",
-                // It changes rows and returns none: they are counted and forgotten.
-                (Form::Changes, Wants::Rows) => "count",
+                // What changes rows and returns none: they are counted and forgotten.
+                (Form::Rows, Wants::Count) | (Form::Changes, _) => "count",
                 (Form::Nothing, _) => "plain",
             };
             let done = call(conn, mode, &form.text(text), statement, bounds).await;
