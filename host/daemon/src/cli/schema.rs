@@ -169,17 +169,14 @@ fn text(contract: &Contract, events: &[&Taken]) -> String {
             Some(ty) => format!("`{}`", contract.types.shown(*ty)),
             None => "JSON of any shape".to_owned(),
         };
-        text.push_str(&format!(
-            "// {event}, version {versions}: {shown}, taken by {export}\n"
-        ));
+        let line = format!("// {event}, version {versions}: {shown}, taken by {export}\n");
+        text.push_str(&line);
     }
     let payloads: Vec<Type> = events.iter().filter_map(|taken| taken.ty).collect();
     let types = wit(&contract.types, &payloads);
     if !types.is_empty() {
-        text.push_str(&format!(
-            "package qx-events:{};\n\n{types}",
-            contract.component
-        ));
+        let package = format!("package qx-events:{};\n\n{types}", contract.component);
+        text.push_str(&package);
     }
     text
 }

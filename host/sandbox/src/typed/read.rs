@@ -68,7 +68,7 @@ impl Run {
         let mut path = String::new();
         for step in self.trail.borrow().iter().rev() {
             match step {
-                Step::Index(index) => path.push_str(&format!("[{index}]")),
+                Step::Index(index) => path.extend(["[", &index.to_string(), "]"]),
                 Step::Key(key) => {
                     if !path.is_empty() {
                         path.push('.');

@@ -361,7 +361,8 @@ fn a_strangers_type_that_grows_without_end_has_no_plan() {
     let mut types = "record t0 { a: u8, b: u8 }".to_owned();
     for n in 1..16 {
         let below = n - 1;
-        types.push_str(&format!(" record t{n} {{ a: t{below}, b: t{below} }}"));
+        let next = format!(" record t{n} {{ a: t{below}, b: t{below} }}");
+        types.push_str(&next);
     }
     assert!(unfit(&types, "t15").contains("10000 parts"));
     let deep = format!("{}u8{}", "list<".repeat(70), ">".repeat(70));

@@ -89,7 +89,7 @@ impl Writer<'_> {
         let mut text = format!("\n{}", documented(&def.docs, 1));
         let line = |text: &mut String, docs: &Docs, line: String| {
             text.push_str(&documented(docs, 2));
-            text.push_str(&format!("    {line},\n"));
+            text.extend(["    ", &line, ",\n"]);
         };
         let mut members = String::new();
         let keyword = match &def.kind {
@@ -137,7 +137,7 @@ impl Writer<'_> {
                 return format!("{text}  type {name} = {shown};\n");
             }
         };
-        text.push_str(&format!("  {keyword} {name} {{\n{members}  }}\n"));
+        text.extend(["  ", keyword, " ", &name, " {\n", &members, "  }\n"]);
         text
     }
 
