@@ -127,7 +127,7 @@ async fn a_build_is_loaded_swapped_and_rolled_back_and_the_history_says_by_whom(
         .await
         .ok()
         .stdout;
-    assert!(said.contains(&first[..12]), "{said}");
+    assert!(said.contains(first.get(..12).unwrap()), "{said}");
     a_star_is_handled_by(&world, &first).await;
     let lies = std::fs::read(world.path("components/stars.wasm")).unwrap();
     assert_eq!(digest(&lies), first, "a restart serves the same");
@@ -150,7 +150,13 @@ async fn a_build_is_loaded_swapped_and_rolled_back_and_the_history_says_by_whom(
         "a restart is no deploy"
     );
 
-    let to = ["handlers", "rollback", "stars", "--to", &second[..8]];
+    let to = [
+        "handlers",
+        "rollback",
+        "stars",
+        "--to",
+        second.get(..8).unwrap(),
+    ];
     drop(world.qx(&to).await.ok());
     a_star_is_handled_by(&world, &second).await;
     let nowhere = world
@@ -300,7 +306,8 @@ async fn a_canary_that_does_well_comes_into_service_for_all() {
     pinged(&world, 80).await;
     let mut builds = builds_that_handled(&world).await;
     let mut both = vec![good, better];
-    (builds.sort(), both.sort());
+    builds.sort();
+    both.sort();
     assert_eq!(builds, both, "both had their share");
     let lines = history(&world, "pings").await;
     assert_eq!(actions(&lines), ["canary-promote", "canary-start", "load"]);

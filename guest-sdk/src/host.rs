@@ -69,10 +69,6 @@ pub(crate) enum Refusal {
     /// The name or the payload is not legal.
     Invalid(String),
     /// The component may not do this.
-    #[cfg_attr(
-        not(target_arch = "wasm32"),
-        expect(dead_code, reason = "nothing is denied in a native test")
-    )]
     Denied(String),
     /// A limit was hit.
     Limit(String),

@@ -93,16 +93,11 @@ impl App {
         let nudge = Arc::new(Notify::new());
 
         let store = open::migrated_store(&config).await?;
-        let stream = if around.roles.needs_stream() {
-            Some(open::stream(&config).await?)
-        } else {
-            None
-        };
+        let stream = stream_of(&config, around.roles).await?;
         let limits = around.metrics.clone();
         let limits = limits.map(|metrics| LimitsHit::new(metrics) as Arc<dyn LogSink>);
         let sql = store.sql(config.database.sql_connections);
-        let missing = sql.as_ref().err().copied();
-        let compiling = (around.compiler, limits, missing);
+        let compiling = (around.compiler, limits, sql.as_ref().err().copied());
         let sandbox = Arc::new(open::sandbox(&config, &clock, compiling)?);
         let reach = Reach::open(&config, (&around.metrics, &around.propagation))
             .map_err(StartError::Requests)?;
@@ -130,11 +125,7 @@ impl App {
                 Arc::clone(&opened.stream),
                 Arc::clone(&dispatcher),
                 supervisor.clone(),
-                Timing {
-                    ack_wait: config.consumer.ack_wait,
-                    lease: config.consumer.lease,
-                    holder: holder.clone(),
-                },
+                timing(&config, &holder),
             ))
         });
         let catalog = Catalog::new(
@@ -336,6 +327,22 @@ impl Running {
     /// Takes no more work, lets what was taken finish, within the grace.
     pub async fn drain(self) -> Drained {
         self.supervisor.drain(self.grace).await
+    }
+}
+
+/// The stream, where this process has a role that needs one.
+async fn stream_of(config: &Config, roles: Roles) -> Result<Option<Opened>, StartError> {
+    if !roles.needs_stream() {
+        return Ok(None);
+    }
+    open::stream(config).await.map(Some)
+}
+
+fn timing(config: &Config, holder: &str) -> Timing {
+    Timing {
+        ack_wait: config.consumer.ack_wait,
+        lease: config.consumer.lease,
+        holder: holder.to_owned(),
     }
 }
 

@@ -209,12 +209,11 @@ impl Catalog {
         let mut views: Vec<HandlerView> =
             slots.iter().map(|(name, slot)| slot.view(name)).collect();
         for (stem, intent) in intents {
-            let view = match views.iter().position(|view| view.component == stem) {
-                Some(at) => views.get_mut(at),
-                None => {
-                    views.push(HandlerView::loading(&stem, self.services.clock.now()));
-                    views.last_mut()
-                }
+            let view = if let Some(at) = views.iter().position(|view| view.component == stem) {
+                views.get_mut(at)
+            } else {
+                views.push(HandlerView::loading(&stem, self.services.clock.now()));
+                views.last_mut()
             };
             if let Some(view) = view {
                 view.loading = Some(intent.digest.to_string());

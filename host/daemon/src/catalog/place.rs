@@ -288,7 +288,7 @@ impl Catalog {
         let digest = digest.short();
         match put {
             Ok(()) => {
-                tracing::info!(component = %name, digest, "the build in service is back in the folder")
+                tracing::info!(component = %name, digest, "the build in service is back in the folder");
             }
             Err(reason) => {
                 tracing::error!(component = %name, digest, reason, "the build in service cannot be put back into the folder: put it there, or the next start has to find it");

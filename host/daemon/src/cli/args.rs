@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 use crate::guest::project::Language;
-pub use deploys::{HistoryArgs, LoadArgs, RollbackArgs, SwapArgs};
+pub(super) use deploys::{HistoryArgs, LoadArgs, RollbackArgs, SwapArgs};
 
 /// Runs event handlers that are WebAssembly components: from a transactional
 /// outbox, over NATS JetStream, with effects that happen once.

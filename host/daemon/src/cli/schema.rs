@@ -58,10 +58,11 @@ pub(super) async fn schema(config: Option<&Path>, args: &SchemaArgs) -> Result<E
                 .collect();
             screen::json(&all)?;
         }
-        (SchemaFormat::JsonSchema, Some(event)) => match contract.only(Some(event))?.as_slice() {
-            [only, ..] => screen::json(&contract.schema(only))?,
-            [] => {}
-        },
+        (SchemaFormat::JsonSchema, Some(event)) => {
+            if let [only, ..] = contract.only(Some(event))?.as_slice() {
+                screen::json(&contract.schema(only))?;
+            }
+        }
     }
     Ok(Exit::Done)
 }

@@ -345,8 +345,8 @@ fn at(time: &str) -> (u32, u64, usize) {
 #[tokio::test]
 async fn an_emitted_event_has_the_key_and_the_time_that_it_was_given() {
     const NEW_YEAR: &str = "2027-01-01T00:00:00+01:00";
-    let utc = "2026-12-31T23:00:00Z".parse().unwrap();
     const DAYS_366: u64 = 366 * 24 * 60 * 60 * 1000;
+    let utc = "2026-12-31T23:00:00Z".parse().unwrap();
     for (due, time, expected) in [
         (after(0), "", Due::After(Duration::ZERO)),
         (after(1_500), "", Due::After(Duration::from_millis(1_500))),

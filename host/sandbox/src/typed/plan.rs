@@ -153,14 +153,15 @@ impl Planner {
             | Type::Float64
             | Type::Char
             | Type::String => scalar(ty),
-            Type::Option(option) => match self.plan(&option.ty(), depth)? {
-                Plan::Option(_) => {
+            Type::Option(option) => {
+                let inner = self.plan(&option.ty(), depth)?;
+                if matches!(inner, Plan::Option(_)) {
                     return Err(Unfit::new(
                         "is an option of an option, and JSON has one `null`: take one of them away",
                     ));
                 }
-                inner => Plan::Option(Box::new(inner)),
-            },
+                Plan::Option(Box::new(inner))
+            }
             Type::List(list) => Plan::List(Box::new(self.item(&list.ty(), depth)?)),
             Type::FixedLengthList(list) => {
                 Plan::Fixed(Box::new(self.item(&list.ty(), depth)?), list.len())

@@ -89,7 +89,7 @@ currency = "EUR"
             pause: Duration::from_millis(50),
             pause_max: Duration::from_millis(60),
         },
-        canary: qx_events::CanaryPolicy::default(),
+        canary: CanaryPolicy::default(),
         limits: Limits {
             timeout: Duration::from_millis(40),
             cpu: Duration::from_millis(30),

@@ -221,7 +221,11 @@ fn parts(def: &TypeDef) -> Vec<Type> {
 fn documented(docs: &Docs, level: usize) -> String {
     let lines = docs.contents.as_deref().unwrap_or_default().trim().lines();
     let pad = "  ".repeat(level);
-    lines.map(|line| format!("{pad}/// {line}\n")).collect()
+    let mut text = String::new();
+    for line in lines {
+        text.extend([&pad, "/// ", line, "\n"]);
+    }
+    text
 }
 
 /// Words of WIT, which are names only behind a `%`. All that a type can be named.
