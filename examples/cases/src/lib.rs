@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use qx_guest::testing::{Delivery, Emitted, Given, Host, event};
 use qx_guest::{Due, Failure, Json};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -201,14 +201,19 @@ fn shown(seen: Delivery) -> Value {
 
 /// An event that left, with what was said of it beside its name.
 fn emitted(event: Emitted) -> Value {
-    let mut shown = json!({"name": event.name, "version": event.version, "payload": event.payload});
+    let mut shown = Map::new();
+    shown.insert("name".into(), json!(event.name));
+    shown.insert("version".into(), json!(event.version));
+    shown.insert("payload".into(), event.payload);
     if let Some(key) = event.key {
-        shown["key"] = json!(key);
+        shown.insert("key".into(), json!(key));
     }
-    match event.due {
-        None => {}
-        Some(Due::After(wait)) => shown["due"] = json!({"after_ms": wait.as_millis()}),
-        Some(Due::At(time)) => shown["due"] = json!({"at": time}),
+    let due = event.due.map(|due| match due {
+        Due::After(wait) => json!({"after_ms": wait.as_millis()}),
+        Due::At(time) => json!({"at": time}),
+    });
+    if let Some(due) = due {
+        shown.insert("due".into(), due);
     }
-    shown
+    Value::Object(shown)
 }

@@ -3,6 +3,7 @@
 //! dead letters and the in-process way all go through here.
 
 mod attempt;
+mod commit;
 mod places;
 mod quarantine;
 mod recorded;

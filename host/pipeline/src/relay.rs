@@ -10,6 +10,7 @@
 
 mod ahead;
 mod charge;
+mod config;
 mod due;
 mod latecomers;
 mod pace;
@@ -31,6 +32,7 @@ use crate::trace::{self, Propagation};
 use crate::witness::{Sight, Witness};
 use ahead::{Ahead, Unmarked};
 use charge::Held;
+pub use config::{RelayConfig, RowOrder};
 use due::DueTimes;
 use latecomers::Latecomers;
 use pace::Pace;
@@ -43,38 +45,6 @@ const CLEAN_UP_EVERY: Duration = Duration::from_secs(30);
 const CLEAN_UP_ROWS_MAX: u32 = 5_000;
 /// Rows that wait again at once, when the stream has lost them: as above.
 const FORGET_ROWS_MAX: u32 = 5_000;
-
-/// What becomes of rows while an earlier one is not committed yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RowOrder {
-    /// They leave. The earlier one leaves when it is committed.
-    Eager,
-    /// They wait until every transaction is over that may still bring an earlier one:
-    /// rows leave in the order of `seq`, whoever commits first.
-    Strict,
-}
-
-/// Settings of the relay.
-#[derive(Debug, Clone)]
-pub struct RelayConfig {
-    /// Rows of one pass: one round trip. A crash publishes twice as many again at most.
-    pub batch: u32,
-    /// Longest pause between two polls of a quiet outbox.
-    pub poll_max: Duration,
-    /// Term of the lease. After a crash the next relay begins this much later, or
-    /// up to a third more: that is how often it asks.
-    pub lease_term: Duration,
-    /// Whether rows wait for earlier ones.
-    pub order: RowOrder,
-    /// How long published rows are kept.
-    pub retention: Duration,
-    /// Whether relays of other parts of the outbox publish to the same stream. They may
-    /// grow over what it has lost, so that nothing is marked that was answered over a
-    /// connection which is gone.
-    pub beside_others: bool,
-    /// Names this process in the lease.
-    pub holder: String,
-}
 
 /// The relay.
 pub struct Relay {

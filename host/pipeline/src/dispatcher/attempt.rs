@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use qx_events::ports::{Fence, Invocation, Settled, Settlement, SqlTransaction};
+use qx_events::ports::{Fence, Invocation, Settlement, SqlTransaction};
 use qx_events::{
-    Component, DeadReason, DeadReasonKind, Effects, Envelope, ExportIndex, Known, Outcome, Start,
-    Verdict, decide,
+    Component, DeadReason, DeadReasonKind, Effects, Envelope, ExportIndex, Outcome, Start, Verdict,
+    decide,
 };
 use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::commit::Committed;
 use super::quarantine::Kept;
 use super::statements::CallSql;
 use super::{BoundState, Conclusion, Context, Dispatcher};
@@ -19,7 +20,6 @@ use crate::backoff::Backoff;
 use crate::consumer::Place;
 use crate::crash;
 use crate::mediator::Stay;
-use crate::settler::Unsettled;
 use crate::trace;
 use crate::witness::{Attempt, Sight};
 
@@ -60,7 +60,7 @@ impl Task {
     }
 
     /// What is to be committed.
-    fn settlement(&self, effects: Effects) -> Settlement {
+    pub(super) fn settlement(&self, effects: Effects) -> Settlement {
         Settlement {
             component: self.component.name.clone(),
             digest: self.component.digest,
@@ -87,16 +87,6 @@ enum Called {
     /// Its build was replaced, and the call has not ended in time.
     Cut,
     Stopping,
-}
-
-/// What a commit came to.
-enum Committed {
-    Done,
-    Duplicate,
-    Overtaken,
-    Refused(DeadReason),
-    Fenced,
-    Stopped,
 }
 
 impl Dispatcher {
@@ -357,95 +347,7 @@ impl Dispatcher {
         }
     }
 
-    /// Commits in the transaction in which the call ran its SQL. There is one try: what
-    /// was lost with the connection is called again, unless it was committed after all.
-    async fn commit_with(
-        &self,
-        task: &Task,
-        effects: Effects,
-        sql: Box<dyn SqlTransaction>,
-    ) -> Committed {
-        let services = self.services();
-        let component = &task.component.name;
-        let emits = !effects.emitted.is_empty();
-        let settlement = task.settlement(effects);
-        let mut fault = match sql.settle(&settlement).await {
-            Ok(Settled::Committed) => {
-                if emits {
-                    services.nudge.notify_one();
-                }
-                return Committed::Done;
-            }
-            Ok(Settled::Duplicate) => return Committed::Duplicate,
-            Ok(Settled::Conflict) => return Committed::Overtaken,
-            Ok(Settled::Fenced) => return Committed::Fenced,
-            Err(fault) if fault.is_transient() => fault,
-            Err(fault) => {
-                return Committed::Refused(DeadReason {
-                    kind: DeadReasonKind::Unsettleable,
-                    text: fault.chain(),
-                });
-            }
-        };
-        let event_id = task.envelope.event_id;
-        let mut backoff = Backoff::default();
-        loop {
-            if !self.hold(component, &fault, &mut backoff).await {
-                return Committed::Stopped;
-            }
-            match services.ledger.known(component, &[event_id]).await {
-                Ok(known) => {
-                    self.saw(&Sight::Resumed { component });
-                    let handled = known.get(&event_id) == Some(&Known::Handled);
-                    return if handled {
-                        services.nudge.notify_one();
-                        Committed::Done
-                    } else {
-                        Committed::Overtaken
-                    };
-                }
-                Err(again) => fault = again,
-            }
-        }
-    }
-
-    /// Commits, waiting for the database for as long as it takes.
-    async fn commit(&self, task: &Task, effects: Effects) -> Committed {
-        let services = self.services();
-        let emits = !effects.emitted.is_empty();
-        let mut settlement = task.settlement(effects);
-        let mut backoff = Backoff::default();
-        let mut unknown = false;
-        loop {
-            match services.settler.settle(settlement).await {
-                Ok(Settled::Duplicate) if !unknown => return Committed::Duplicate,
-                // Duplicate: an earlier try whose answer was lost has committed after all.
-                Ok(Settled::Committed | Settled::Duplicate) => {
-                    if emits {
-                        services.nudge.notify_one();
-                    }
-                    return Committed::Done;
-                }
-                Ok(Settled::Conflict) => return Committed::Overtaken,
-                Ok(Settled::Fenced) => return Committed::Fenced,
-                Err(Unsettled::Stopping) => return Committed::Stopped,
-                Err(Unsettled::Fault(fault, again)) if fault.is_transient() => {
-                    (settlement, unknown) = (*again, true);
-                    if !self.hold(&task.component.name, &fault, &mut backoff).await {
-                        return Committed::Stopped;
-                    }
-                }
-                Err(Unsettled::Fault(fault, _)) => {
-                    return Committed::Refused(DeadReason {
-                        kind: DeadReasonKind::Unsettleable,
-                        text: fault.chain(),
-                    });
-                }
-            }
-        }
-    }
-
-    fn saw(&self, sight: &Sight<'_>) {
+    pub(super) fn saw(&self, sight: &Sight<'_>) {
         self.services().witness.saw(sight);
     }
 }
