@@ -41,12 +41,14 @@ const MUTANTS: [Mutant; 11] = [
     Mutant {
         name: "marked before it is published",
         file: "host/pipeline/src/relay.rs",
-        from: "        let publishing = self.publish(&rows, standing.created_ns());\n",
-        to: "        let early = rows.iter().map(|row| PublishedRow {\n            seq: row.seq,\n            \
+        from: "        let before = ahead.unmarked();\n        let work = futures::future::join3(\n",
+        to: "        let before = ahead.unmarked();\n        let early = rows.iter().map(|row| PublishedRow {\n            \
+             seq: row.seq,\n            \
              stored: qx_events::ports::StoredAt { stream: String::new(), sequence: 0, duplicate: false },\n            \
              stream_created_ns: None,\n        });\n        \
-             self.mark(lease, &Sorted { stored: early.collect(), ..Sorted::default() }).await?;\n        \
-             let publishing = self.publish(&rows, standing.created_ns());\n",
+             let sorted = Sorted { stored: early.collect(), ..Sorted::default() };\n        \
+             self.mark(lease, Some(&Unmarked { sorted, begun })).await?;\n        \
+             let work = futures::future::join3(\n",
         killer: killer(
             PIPELINE,
             "a_row_is_marked_only_after_the_stream_has_stored_it",

@@ -190,6 +190,8 @@ async fn a_listener_of_this_machine_is_reached_by_who_is_granted_it_and_nobody_e
     world.serves(&["granted"]).await;
     drop(world.trigger("ping", &json!({})).await);
     assert!(letter(&world, "granted").await.contains("thanks"));
+    let letters = "SELECT CAST(count(*) AS TEXT) FROM qx_dead_letters WHERE component = 'granted'";
+    world.settles(letters, &[&["2"]]).await;
     assert_eq!(
         web.requests().len(),
         2,

@@ -166,6 +166,7 @@ async fn a_wrong_signature_is_shown_beside_the_right_one() {
             .replace("-> result<_, failure>", &format!("-> {result}"));
         let mut granted = World::new();
         granted.manifest.settings.rights = Rights::of(Capability::ALL);
+        granted.manifest.settings.rights.sql = Some("qx_stars".into());
         let refusal = granted.refusal(stub(&world)).await;
         assert!(
             refusal.contains("`on-ping` has the wrong signature"),

@@ -120,7 +120,8 @@ pub(super) async fn a_row_that_waits_so_long_is_due_by_the_databases_clock(world
         seen = came().await;
     }
     assert_eq!(seen.0, ["at-once", "soon"]);
-    let next = seen.1.unwrap();
+    // What came may not have been all; now nothing is due.
+    let next = came().await.1.unwrap();
     assert!(next <= hour && next > hour / 2, "{next:?}");
     assert_eq!(world.outbox.status().await.unwrap().delayed, 2);
 }
