@@ -16,7 +16,7 @@ use crate::models::database::Tables;
 use crate::world::{World, pass};
 
 /// Seeds of one run.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 400;
 /// Things that happen for one seed before everything behaves.
 const STEPS: u32 = 40;
 
