@@ -127,7 +127,7 @@ async fn a_part_is_read_by_its_index_whatever_waits_in_the_others() {
                  FROM pg_stat_user_tables WHERE relname = 'qx_outbox_events'";
     // The server tells what was read with a delay: the index is made from all rows.
     let counted = async { while world.number(reads).await < 50_040 {} };
-    let counted = tokio::time::timeout(Duration::from_secs(60), counted);
+    let counted = tokio::time::timeout(Duration::from_mins(1), counted);
     counted
         .await
         .expect("what making the index read is counted");
