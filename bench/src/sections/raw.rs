@@ -164,8 +164,10 @@ pub(crate) async fn pull(world: &World<'_>, count: u64, acks: Acks) -> anyhow::R
 /// needed at least; returns the seconds for this many.
 pub(crate) async fn read_and_mark(pool: &sqlx::PgPool, count: u64) -> anyhow::Result<f64> {
     let read = "SELECT seq, id, event_name, event_version, payload::text FROM qx_outbox_events
-                WHERE published_at IS NULL AND failed_at IS NULL ORDER BY seq LIMIT $1";
-    let mark = "UPDATE qx_outbox_events SET published_at = now() WHERE seq = ANY($1) AND published_at IS NULL";
+                WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL
+                ORDER BY seq LIMIT $1";
+    let mark = "UPDATE qx_outbox_events SET published_at = now()
+                WHERE seq = ANY($1) AND published_at IS NULL AND failed_at IS NULL AND due_at IS NULL";
     let begun = Instant::now();
     let mut seen = 0;
     while seen < count {

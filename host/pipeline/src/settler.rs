@@ -22,7 +22,7 @@ const QUEUE_MAX: usize = 1_024;
 const GROUP_MAX: usize = 512;
 /// A group that is committed beside another has at least so many settlements: a
 /// smaller one had better grow.
-const BESIDE_MIN: usize = 64;
+const BESIDE_MIN: usize = 256;
 
 struct Ask {
     settlement: Settlement,

@@ -35,9 +35,11 @@ use qx_events::{Due, Envelope, NewEvent, TraceContext};
 use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{QueryBuilder, Sqlite};
 use uuid::Uuid;
 
 use crate::columns::{jsonb_takes, sqlite_time};
+use crate::sqlite::together;
 
 /// Longest wait that is kept as it is: what is longer is as good as never, and the
 /// sum must still be a time of both databases.
@@ -74,7 +76,7 @@ pub async fn record_all<C: Connection>(
     if events.is_empty() {
         return Ok(());
     }
-    conn.insert(Columns::of(events)?).await?;
+    conn.insert(Recorded::all(events)?).await?;
     Ok(())
 }
 
@@ -87,23 +89,26 @@ mod sealed {
 /// A connection that has the outbox in its database, inside a transaction.
 pub trait Connection: sealed::Sealed {
     #[doc(hidden)]
-    fn insert(&mut self, columns: Columns) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    fn insert(
+        &mut self,
+        rows: Vec<Recorded>,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 }
 
 impl Connection for PgConnection {
-    async fn insert(&mut self, columns: Columns) -> Result<(), sqlx::Error> {
+    async fn insert(&mut self, rows: Vec<Recorded>) -> Result<(), sqlx::Error> {
         // A connection that keeps no statements may have a pooler behind it, where
         // a named one would stay with the server. One that is new has none either.
         let keeps_statements = sqlx::Connection::cached_statements_size(self) > 0;
         let query = sqlx::query(INSERT_POSTGRES).persistent(keeps_statements);
-        columns.bind_postgres(query).execute(self).await?;
+        Columns::of(rows).bind(query).execute(self).await?;
         Ok(())
     }
 }
 
 impl Connection for SqliteConnection {
-    async fn insert(&mut self, columns: Columns) -> Result<(), sqlx::Error> {
-        columns.insert_sqlite(self).await
+    async fn insert(&mut self, rows: Vec<Recorded>) -> Result<(), sqlx::Error> {
+        insert_sqlite(self, rows).await
     }
 }
 
@@ -126,20 +131,73 @@ pub(crate) const INSERT_POSTGRES: &str = "
 const INSERT_SQLITE: &str = "
     INSERT INTO qx_outbox_events (
         id, event_name, event_version, payload, occurred_at,
-        correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key, due_at)
-    VALUES (?1, ?2, ?3, ?4, coalesce(?5, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
-            ?6, ?7, ?8, ?9, ?10, ?11,
-            coalesce(?12, strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', ?13)))";
+        correlation_id, causation_id, tenant_id, traceparent, tracestate, ordering_key, due_at) ";
+
+/// One event as the columns have it.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Recorded {
+    id: Uuid,
+    event_name: String,
+    event_version: i32,
+    envelope: String,
+    occurred_at: Option<DateTime<Utc>>,
+    correlation_id: Option<Uuid>,
+    causation_id: Option<Uuid>,
+    tenant_id: Option<Uuid>,
+    traceparent: Option<String>,
+    tracestate: Option<String>,
+    ordering_key: Option<String>,
+    due_at: Option<DateTime<Utc>>,
+    wait_ms: Option<i64>,
+    /// What stands for the envelope where jsonb cannot hold it.
+    stub: Option<String>,
+}
+
+impl Recorded {
+    pub(crate) fn all<'a>(
+        events: impl IntoIterator<Item = &'a NewEvent>,
+    ) -> Result<Vec<Self>, VersionTooLarge> {
+        events.into_iter().map(Self::of).collect()
+    }
+
+    fn of(event: &NewEvent) -> Result<Self, VersionTooLarge> {
+        let envelope = &event.0;
+        let version = envelope.event_version;
+        let text = envelope.encode();
+        let trace = envelope.trace.as_ref();
+        let (due_at, wait) = match event.due() {
+            Due::AtOnce => (None, None),
+            Due::At(time) => (Some(time), None),
+            Due::After(wait) => (None, Some(wait.min(WAIT_MAX))),
+        };
+        Ok(Self {
+            id: Uuid::now_v7(),
+            event_name: envelope.event_name.to_string(),
+            event_version: i32::try_from(version).map_err(|_too_large| VersionTooLarge(version))?,
+            stub: (!jsonb_takes(&text)).then(|| stub(envelope)),
+            envelope: text,
+            occurred_at: occurred_at(envelope),
+            correlation_id: envelope.correlation_id,
+            causation_id: envelope.causation_id,
+            tenant_id: envelope.tenant_id,
+            traceparent: trace.map(|trace| trace.traceparent().to_owned()),
+            tracestate: trace.and_then(TraceContext::tracestate).map(str::to_owned),
+            ordering_key: envelope.ordering_key.as_ref().map(ToString::to_string),
+            due_at,
+            wait_ms: wait.and_then(|wait| i64::try_from(wait.as_millis()).ok()),
+        })
+    }
+}
 
 /// Rows of the outbox, column by column: one statement for all of them.
-#[doc(hidden)]
 #[derive(Debug, Default)]
-pub struct Columns {
+pub(crate) struct Columns {
     id: Vec<Uuid>,
     event_name: Vec<String>,
     event_version: Vec<i32>,
-    envelope: Vec<String>,
-    stub: Vec<Option<String>>,
+    payload: Vec<String>,
+    body: Vec<Option<String>>,
     occurred_at: Vec<Option<DateTime<Utc>>>,
     correlation_id: Vec<Option<Uuid>>,
     causation_id: Vec<Option<Uuid>>,
@@ -152,73 +210,45 @@ pub struct Columns {
 }
 
 impl Columns {
-    pub(crate) fn of<'a>(
-        events: impl IntoIterator<Item = &'a NewEvent>,
-    ) -> Result<Self, VersionTooLarge> {
+    pub(crate) fn of(rows: Vec<Recorded>) -> Self {
         let mut columns = Self::default();
-        for event in events {
-            columns.push(&event.0)?;
-            columns.push_due(event.due());
+        for row in rows {
+            columns.push(row);
         }
-        Ok(columns)
+        columns
     }
 
-    fn push(&mut self, envelope: &Envelope) -> Result<(), VersionTooLarge> {
-        let version = envelope.event_version;
-        let version = i32::try_from(version).map_err(|_too_large| VersionTooLarge(version))?;
-        let text = envelope.encode();
-        let trace = envelope.trace.as_ref();
-        self.id.push(Uuid::now_v7());
-        self.event_name.push(envelope.event_name.to_string());
-        self.event_version.push(version);
-        self.stub
-            .push((!jsonb_takes(&text)).then(|| stub(envelope)));
-        self.envelope.push(text);
-        self.occurred_at.push(occurred_at(envelope));
-        self.correlation_id.push(envelope.correlation_id);
-        self.causation_id.push(envelope.causation_id);
-        self.tenant_id.push(envelope.tenant_id);
-        self.traceparent
-            .push(trace.map(|trace| trace.traceparent().to_owned()));
-        self.tracestate
-            .push(trace.and_then(TraceContext::tracestate).map(str::to_owned));
-        let key = envelope.ordering_key.as_ref();
-        self.ordering_key.push(key.map(ToString::to_string));
-        Ok(())
-    }
-
-    fn push_due(&mut self, due: Due) {
-        let (at, wait) = match due {
-            Due::AtOnce => (None, None),
-            Due::At(time) => (Some(time), None),
-            Due::After(wait) => (None, Some(wait)),
+    fn push(&mut self, row: Recorded) {
+        let (payload, body) = match row.stub {
+            None => (row.envelope, None),
+            Some(stub) => (stub, Some(row.envelope)),
         };
-        self.due_at.push(at);
-        let most = WAIT_MAX.as_millis();
-        let wait = wait.map(|wait| wait.as_millis().min(most));
-        self.wait_ms
-            .push(wait.and_then(|wait| i64::try_from(wait).ok()));
+        self.id.push(row.id);
+        self.event_name.push(row.event_name);
+        self.event_version.push(row.event_version);
+        self.payload.push(payload);
+        self.body.push(body);
+        self.occurred_at.push(row.occurred_at);
+        self.correlation_id.push(row.correlation_id);
+        self.causation_id.push(row.causation_id);
+        self.tenant_id.push(row.tenant_id);
+        self.traceparent.push(row.traceparent);
+        self.tracestate.push(row.tracestate);
+        self.ordering_key.push(row.ordering_key);
+        self.due_at.push(row.due_at);
+        self.wait_ms.push(row.wait_ms);
     }
 
-    pub(crate) fn bind_postgres(
+    pub(crate) fn bind(
         self,
         query: Query<'_, sqlx::Postgres, PgArguments>,
     ) -> Query<'_, sqlx::Postgres, PgArguments> {
-        let (mut payload, mut body) = (Vec::new(), Vec::new());
-        for (envelope, stub) in self.envelope.into_iter().zip(self.stub) {
-            let (json, text) = match stub {
-                None => (envelope, None),
-                Some(stub) => (stub, Some(envelope)),
-            };
-            payload.push(json);
-            body.push(text);
-        }
         query
             .bind(self.id)
             .bind(self.event_name)
             .bind(self.event_version)
-            .bind(payload)
-            .bind(body)
+            .bind(self.payload)
+            .bind(self.body)
             .bind(self.occurred_at)
             .bind(self.correlation_id)
             .bind(self.causation_id)
@@ -229,52 +259,41 @@ impl Columns {
             .bind(self.due_at)
             .bind(self.wait_ms)
     }
+}
 
-    /// SQLite has no arrays; within one process a statement costs little.
-    pub(crate) async fn insert_sqlite(
-        self,
-        conn: &mut SqliteConnection,
-    ) -> Result<(), sqlx::Error> {
-        let text = |id: &Option<Uuid>| id.map(|id| id.to_string());
-        let envelopes = self
-            .event_name
-            .into_iter()
-            .zip(self.event_version)
-            .zip(self.envelope);
-        let ids = self
-            .correlation_id
-            .iter()
-            .zip(&self.causation_id)
-            .zip(&self.tenant_id);
-        let traces = self.traceparent.into_iter().zip(self.tracestate);
-        let dues = self.due_at.into_iter().zip(self.wait_ms);
-        let traces = traces.zip(self.ordering_key.into_iter().zip(dues));
-        let rest = self.occurred_at.into_iter().zip(ids).zip(traces);
-        for (
-            (id, ((name, version), envelope)),
-            ((occurred_at, ids), (trace, (key, (due_at, wait_ms)))),
-        ) in self.id.iter().zip(envelopes).zip(rest)
-        {
-            let ((correlation_id, causation_id), tenant_id) = ids;
-            sqlx::query(INSERT_SQLITE)
-                .bind(id.to_string())
-                .bind(name)
-                .bind(version)
-                .bind(envelope)
-                .bind(occurred_at.map(sqlite_time))
-                .bind(text(correlation_id))
-                .bind(text(causation_id))
-                .bind(text(tenant_id))
-                .bind(trace.0)
-                .bind(trace.1)
-                .bind(key)
-                .bind(due_at.map(sqlite_time))
-                .bind(wait_ms.map(sqlite_wait))
-                .execute(&mut *conn)
-                .await?;
-        }
-        Ok(())
+/// SQLite has no arrays: a statement for many rows has that many times the parameters.
+pub(crate) async fn insert_sqlite(
+    conn: &mut SqliteConnection,
+    mut rows: Vec<Recorded>,
+) -> Result<(), sqlx::Error> {
+    let text = |id: Option<Uuid>| id.map(|id| id.to_string());
+    while !rows.is_empty() {
+        let some = rows.drain(..together(rows.len()));
+        let mut insert = QueryBuilder::<Sqlite>::new(INSERT_SQLITE);
+        insert.push_values(some, |mut values, row| {
+            values
+                .push_bind(row.id.to_string())
+                .push_bind(row.event_name)
+                .push_bind(row.event_version)
+                .push_bind(row.envelope)
+                .push("coalesce(")
+                .push_bind_unseparated(row.occurred_at.map(sqlite_time))
+                .push_unseparated(", strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))")
+                .push_bind(text(row.correlation_id))
+                .push_bind(text(row.causation_id))
+                .push_bind(text(row.tenant_id))
+                .push_bind(row.traceparent)
+                .push_bind(row.tracestate)
+                .push_bind(row.ordering_key)
+                .push("coalesce(")
+                .push_bind_unseparated(row.due_at.map(sqlite_time))
+                .push_unseparated(", strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', ")
+                .push_bind_unseparated(row.wait_ms.map(sqlite_wait))
+                .push_unseparated("))");
+        });
+        insert.build().execute(&mut *conn).await?;
     }
+    Ok(())
 }
 
 /// A wait as SQLite's functions of time take it: seconds, with three digits.

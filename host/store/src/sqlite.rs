@@ -51,6 +51,16 @@ pub(crate) fn many(values: impl serde::Serialize) -> String {
     serde_json::to_string(&values).unwrap_or_default()
 }
 
+/// Of so many rows, how many go into one statement that names each of their values. Few
+/// sizes, so that the statements are prepared once and kept.
+pub(crate) const fn together(rows: usize) -> usize {
+    match rows {
+        64.. => 64,
+        8.. => 8,
+        _ => 1,
+    }
+}
+
 /// The one of these whose place is the first column of the row.
 pub(crate) fn at<'a, T>(values: &'a [T], row: &SqliteRow) -> Result<Option<&'a T>, sqlx::Error> {
     let place: i64 = row.try_get(0)?;

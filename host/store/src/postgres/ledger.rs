@@ -277,9 +277,9 @@ async fn write(session: &mut Session<'_>, plan: &Plan<'_>) -> Result<(), sqlx::E
         query.execute(session.conn()).await?;
     }
     if !plan.emitted.is_empty() {
-        let rows = producer::Columns::of(plan.emitted.iter().copied());
+        let rows = producer::Recorded::all(plan.emitted.iter().copied());
         let rows = rows.map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-        let query = rows.bind_postgres(session.sql(producer::INSERT_POSTGRES));
+        let query = producer::Columns::of(rows).bind(session.sql(producer::INSERT_POSTGRES));
         query.execute(session.conn()).await?;
     }
     if !plan.replayed.is_empty() {

@@ -1,5 +1,6 @@
 //! The outbox on PostgreSQL. Each call is one statement, but for a hint to the planner.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -93,18 +94,18 @@ const COME_DUE: &str = "
            (SELECT (extract(epoch FROM due_at - statement_timestamp()) * 1000)::bigint
             FROM first) AS next_ms";
 
-/// No join: without statistics the planner takes the rows that wait for few, and
-/// compares each of them with each of the array. `width_bucket` finds the place
-/// of a row in the array, which is sorted.
+/// Rows of one stream: of an array of texts PostgreSQL reads all that are before the one
+/// that is asked for. No join: without statistics the planner takes the rows that wait
+/// for few, and compares each of them with each of the array. `width_bucket` finds the
+/// place of a row in the array, which is sorted.
 const MARK_PUBLISHED: &str = "
     WITH lease AS MATERIALIZED (
         SELECT 1 FROM qx_leases WHERE name = $6 AND token = $1
     ), marked AS (
         UPDATE qx_outbox_events
         SET published_at = clock_timestamp(), last_error = NULL,
-            stream_name = ($3::text[])[width_bucket(seq, $2::bigint[])],
-            stream_seq = ($4::bigint[])[width_bucket(seq, $2::bigint[])],
-            stream_created = ($5::bigint[])[width_bucket(seq, $2::bigint[])]
+            stream_name = $3, stream_created = $5,
+            stream_seq = ($4::bigint[])[width_bucket(seq, $2::bigint[])]
         WHERE seq = ANY($2) AND published_at IS NULL AND failed_at IS NULL AND due_at IS NULL
           AND EXISTS (SELECT FROM lease)
     )
@@ -192,6 +193,29 @@ impl Part {
             shard,
             lease: shard.lease(),
         }
+    }
+}
+
+/// A stream's name, and when it was made.
+type Place<'a> = (&'a str, Option<i64>);
+
+impl Part {
+    /// Marks rows of one stream: by `seq`, the position of each.
+    async fn mark_of(
+        &self,
+        lease: Lease,
+        (stream, created): Place<'_>,
+        rows: BTreeMap<i64, i64>,
+    ) -> Result<bool, Fault> {
+        let (seqs, positions): (Vec<i64>, Vec<i64>) = rows.into_iter().unzip();
+        self.postgres
+            .statement("mark rows published", async |session| {
+                let query = session.sql(MARK_PUBLISHED).bind(lease.token);
+                let query = query.bind(&seqs).bind(stream).bind(&positions);
+                let query = query.bind(created).bind(&self.lease);
+                query.fetch_one(session.conn()).await?.try_get(0)
+            })
+            .await
     }
 }
 
@@ -283,26 +307,18 @@ impl Outbox for Part {
     }
 
     async fn mark_published(&self, lease: Lease, rows: &[PublishedRow]) -> Result<bool, Fault> {
-        let mut rows: Vec<&PublishedRow> = rows.iter().collect();
-        rows.sort_by_key(|row| row.seq);
-        rows.dedup_by_key(|row| row.seq);
-        let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
-        let streams: Vec<&str> = rows.iter().map(|row| row.stored.stream.as_str()).collect();
-        let positions = rows.iter().map(|row| row.stored.sequence.cast_signed());
-        let positions: Vec<i64> = positions.collect();
-        let made: Vec<Option<i64>> = rows.iter().map(|row| row.stream_created_ns).collect();
-        self.postgres
-            .statement("mark rows published", async |session| {
-                let query = session.sql(MARK_PUBLISHED).bind(lease.token);
-                let query = query
-                    .bind(&seqs)
-                    .bind(&streams)
-                    .bind(&positions)
-                    .bind(&made)
-                    .bind(&self.lease);
-                query.fetch_one(session.conn()).await?.try_get(0)
-            })
-            .await
+        let mut streams: BTreeMap<Place<'_>, BTreeMap<i64, i64>> = BTreeMap::new();
+        for row in rows {
+            let place = (row.stored.stream.as_str(), row.stream_created_ns);
+            let position = row.stored.sequence.cast_signed();
+            streams.entry(place).or_default().insert(row.seq, position);
+        }
+        for (place, rows) in streams {
+            if !self.mark_of(lease, place, rows).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn come_due(&self, lease: Lease, limit: u32) -> Result<Option<Due>, Fault> {

@@ -231,11 +231,9 @@ async fn write(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sqlx:
             .bind(key.tenant_id.to_string());
         query.bind(key.key).execute(&mut *conn).await?;
     }
-    let emitted = producer::Columns::of(plan.emitted.iter().copied());
-    emitted
-        .map_err(|error| sqlx::Error::Encode(Box::new(error)))?
-        .insert_sqlite(conn)
-        .await?;
+    let emitted = producer::Recorded::all(plan.emitted.iter().copied());
+    let emitted = emitted.map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    producer::insert_sqlite(conn, emitted).await?;
     for id in &plan.replayed {
         let query = sqlx::query("DELETE FROM qx_dead_letters WHERE id = ?1");
         query.bind(id.to_string()).execute(&mut *conn).await?;

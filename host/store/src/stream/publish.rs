@@ -1,26 +1,25 @@
 //! The sending side: all messages of a call in one transaction.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use qx_events::Fault;
 use qx_events::ports::{Published, Publisher, StoredAt, StreamState};
 use qx_events::wire::Outgoing;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use super::{Durable, EmbeddedStream, Shared, lock};
-use crate::sqlite::now_ms;
+use crate::sqlite::{now_ms, together};
 
 /// Largest body: what a NATS server takes by default, so that growing into one
 /// brings no surprise.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
-const STORE: &str = concat!(
-    "INSERT INTO qx_stream_messages (message_id, event_name, stored_at, headers, body)
-     VALUES (?1, ?2, ",
-    now_ms!(),
-    ", ?3, ?4)
-     ON CONFLICT (message_id) DO NOTHING RETURNING seq"
-);
+const STORE: &str =
+    "INSERT INTO qx_stream_messages (message_id, event_name, stored_at, headers, body) ";
+
+const STORED: &str = " ON CONFLICT (message_id) DO NOTHING RETURNING message_id, seq";
 
 const FIND: &str = "SELECT seq FROM qx_stream_messages WHERE message_id = ?1";
 
@@ -36,14 +35,12 @@ impl Publisher for EmbeddedStream {
     async fn publish(&self, messages: &[Outgoing]) -> Vec<Published> {
         let shared = &self.shared;
         let stored = shared.write(Durable::Now, "store messages", async |conn| {
-            let mut answers = Vec::with_capacity(messages.len());
-            for message in messages {
-                answers.push(match refusal(message) {
-                    Some(why) => Published::Refused(why),
-                    None => Published::Stored(store(conn, &shared.name, message).await?),
-                });
-            }
-            Ok(answers)
+            let mut stored = store(conn, &shared.name, messages).await?.into_iter();
+            let answer = |message| match refusal(message) {
+                Some(why) => Published::Refused(why),
+                None => stored.next().map_or_else(unanswered, Published::Stored),
+            };
+            Ok(messages.iter().map(answer).collect())
         });
         match stored.await {
             Ok(answers) => {
@@ -87,31 +84,76 @@ fn refusal(message: &Outgoing) -> Option<String> {
         .then(|| format!("body has {bytes} bytes, and {BODY_BYTES_MAX} are the most"))
 }
 
+fn unanswered() -> Published {
+    Published::Unknown("the stream gave no answer".to_owned())
+}
+
+/// Stores those of these that can be, in their order, and says where each is.
 async fn store(
     conn: &mut SqliteConnection,
     stream: &str,
-    message: &Outgoing,
-) -> Result<StoredAt, sqlx::Error> {
-    let id = message.message_id.to_string();
-    let headers = serde_json::to_string(&message.headers.0);
-    let query = sqlx::query(STORE)
-        .bind(&id)
-        .bind(message.event_name.as_str());
-    let query = query.bind(headers.map_err(|error| sqlx::Error::Encode(Box::new(error)))?);
-    let new = query
-        .bind(message.body.as_ref())
-        .fetch_optional(&mut *conn)
-        .await?;
-    let (row, duplicate) = match new {
-        Some(row) => (row, false),
-        None => (sqlx::query(FIND).bind(&id).fetch_one(conn).await?, true),
-    };
-    let sequence: i64 = row.try_get(0)?;
-    Ok(StoredAt {
-        stream: stream.to_owned(),
-        sequence: sequence.cast_unsigned(),
-        duplicate,
-    })
+    messages: &[Outgoing],
+) -> Result<Vec<StoredAt>, sqlx::Error> {
+    let taken = messages.iter().filter(|message| refusal(message).is_none());
+    let mut rows = taken.map(Row::of).collect::<Result<Vec<_>, _>>()?;
+    let mut stored = Vec::with_capacity(rows.len());
+    while !rows.is_empty() {
+        let some: Vec<_> = rows.drain(..together(rows.len())).collect();
+        let mut new = insert(conn, &some).await?;
+        for row in some {
+            let (sequence, duplicate) = match new.remove(&row.id) {
+                Some(sequence) => (sequence, false),
+                None => (find(conn, &row.id).await?, true),
+            };
+            stored.push(StoredAt {
+                stream: stream.to_owned(),
+                sequence: sequence.cast_unsigned(),
+                duplicate,
+            });
+        }
+    }
+    Ok(stored)
+}
+
+/// A message as its columns have it.
+struct Row<'a> {
+    id: String,
+    headers: String,
+    message: &'a Outgoing,
+}
+
+impl<'a> Row<'a> {
+    fn of(message: &'a Outgoing) -> Result<Self, sqlx::Error> {
+        let headers = serde_json::to_string(&message.headers.0);
+        Ok(Self {
+            id: message.message_id.to_string(),
+            headers: headers.map_err(|error| sqlx::Error::Encode(Box::new(error)))?,
+            message,
+        })
+    }
+}
+
+/// Inserts those whose id the stream does not have; returns the position of each.
+async fn insert(
+    conn: &mut SqliteConnection,
+    rows: &[Row<'_>],
+) -> Result<HashMap<String, i64>, sqlx::Error> {
+    let mut insert = QueryBuilder::<Sqlite>::new(STORE);
+    insert.push_values(rows, |mut values, row| {
+        values
+            .push_bind(&row.id)
+            .push_bind(row.message.event_name.as_str())
+            .push(now_ms!())
+            .push_bind(&row.headers)
+            .push_bind(row.message.body.as_ref());
+    });
+    let stored = insert.push(STORED).build().fetch_all(conn).await?;
+    let position = |row: &SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?));
+    stored.iter().map(position).collect()
+}
+
+async fn find(conn: &mut SqliteConnection, id: &str) -> Result<i64, sqlx::Error> {
+    sqlx::query(FIND).bind(id).fetch_one(conn).await?.try_get(0)
 }
 
 impl Shared {
