@@ -112,6 +112,8 @@ impl Console {
             }
             // With one process there is nothing to tell.
             Sight::RelayLeads(_) | Sight::InCharge { .. } => false,
+            // The dead letter is the news.
+            Sight::Overfull { .. } => false,
             Sight::SetAside { .. }
             | Sight::StreamRegressed { .. }
             | Sight::Done { .. }

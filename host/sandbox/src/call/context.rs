@@ -39,6 +39,16 @@ pub(crate) enum Stop {
     Fault(Fault),
 }
 
+/// What an instance is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// An event is handled.
+    Call,
+    /// It is made once and thrown away, to see whether it comes up: what it does must
+    /// not leave the host.
+    Rehearsal,
+}
+
 /// One call.
 pub(crate) struct Context {
     pub(crate) shared: Arc<Shared>,
@@ -54,6 +64,8 @@ pub(crate) struct Context {
     pub(crate) begun: Instant,
     /// Requests that it has sent.
     pub(crate) requests: u32,
+    /// What this is about.
+    pub(crate) purpose: Purpose,
     calls: u32,
     kept_bytes: usize,
     stop: Option<Stop>,
@@ -72,6 +84,7 @@ impl Context {
             statements: 0,
             begun: Instant::now(),
             requests: 0,
+            purpose: Purpose::Call,
             calls: 0,
             kept_bytes: 0,
             stop: None,
@@ -94,6 +107,7 @@ impl Context {
             statements: _,
             begun: _,
             requests: _,
+            purpose: _,
             calls: _,
             kept_bytes: _,
             stop: _,

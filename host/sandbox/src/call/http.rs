@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use qx_events::ports::{HttpError, HttpRequest, HttpResponse};
 
-use crate::call::context::Context;
+use crate::call::context::{Context, Purpose};
 use crate::call::text::visible;
 use crate::contract::http::{Body, Error, Header, Host, Request, Response};
 
@@ -40,6 +40,12 @@ impl Context {
         &mut self,
         request: Request,
     ) -> Result<(HttpRequest, Arc<dyn qx_events::ports::Http>), Error> {
+        if self.purpose == Purpose::Rehearsal {
+            return Err(Error::Denied(
+                "no event is being handled: a component that is only tried sends no requests, send them from the handler"
+                    .to_owned(),
+            ));
+        }
         let limits = &self.shared.settings.limits;
         let Some(client) = self.shared.outside.http.as_ref().map(Arc::clone) else {
             let component = &self.shared.name;
@@ -93,9 +99,9 @@ impl Context {
         match error {
             HttpError::Denied(why) => Error::Denied(words(why)),
             HttpError::Invalid(why) => Error::Invalid(words(why)),
-            HttpError::TooLarge(why) => {
-                self.log.hit("http_response_kb");
-                Error::Limit(words(why))
+            HttpError::Limit { word, message } => {
+                self.log.hit(word);
+                Error::Limit(words(message))
             }
             HttpError::Timeout(why) => Error::Timeout(words(why)),
             HttpError::Connect(why) => Error::Connect(words(why)),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use qx_events::ports::{Answer, SqlRefusal, SqlValue, Statement, Wants};
 
-use crate::call::context::{Context, Stop};
+use crate::call::context::{Context, Purpose, Stop};
 use crate::call::text::visible;
 use crate::contract::sql::{Error, Host, Refusal as Refused, Value};
 
@@ -26,6 +26,13 @@ impl Context {
         wants: Wants,
     ) -> wasmtime::Result<Result<Answer, Error>> {
         self.enter()?;
+        if self.purpose == Purpose::Rehearsal {
+            return Ok(Err(Error::Refused(Refused {
+                sqlstate: "25000".to_owned(), // Invalid transaction state.
+                message: "no event is being handled: a component that is only tried runs no statements, run them from the handler"
+                    .to_owned(),
+            })));
+        }
         if self.statements >= STATEMENTS_MAX {
             let why = format!("a call runs at most {STATEMENTS_MAX} statements");
             return Ok(Err(self.beyond("sql_statements", why)));

@@ -37,7 +37,12 @@ impl Http for Web {
             Some("text") => b"answered".to_vec(),
             Some("denied") => return Err(HttpError::Denied("not there".to_owned())),
             Some("stuck") => std::future::pending().await,
-            _ => return Err(HttpError::TooLarge("1 KiB".to_owned())),
+            _ => {
+                return Err(HttpError::Limit {
+                    word: "http_response_kb",
+                    message: "1 KiB".to_owned(),
+                });
+            }
         };
         self.0.lock().unwrap().push(request);
         Ok(HttpResponse {

@@ -68,6 +68,8 @@ emitted_events = 8
 value_kb = 9
 http_requests = 10
 http_response_kb = 11
+state_keys = 12
+state_mb = 13
 [reuse]
 uses = 10
 memory_mb = 4
@@ -102,6 +104,10 @@ currency = "EUR"
             value_bytes: 9 << 10,
             http_requests: 10,
             http_response_bytes: 11 << 10,
+            state: StateBounds {
+                keys: 12,
+                bytes: 13 << 20,
+            },
         },
         concurrency: 3,
         order: Order::Key(KeyField::Correlation),

@@ -5,6 +5,7 @@
 //! was doing, leaves nothing: its connection is cleared, or closed when it may still
 //! hear an answer.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _, SqlSafeStr as _};
 use super::Inner;
 use super::form::{self, Form};
 use crate::fault::{self, NoAnswer, sqlstate};
-use crate::postgres::{CALL_TIME_MAX, Session, Statements, ledger};
+use crate::postgres::ledger::{self, Grouped};
+use crate::postgres::{CALL_TIME_MAX, Session, Statements};
 
 /// How much longer the server waits for the host than the host waits for the guest.
 const GRACE: Duration = Duration::from_secs(15);
@@ -200,11 +202,18 @@ impl SqlTransaction for Transaction {
                 statements: Statements::Prepared,
             };
             let group = std::slice::from_ref(settlement);
-            let answers = ledger::settle_within(&mut session, group).await?;
-            let settled = answers.first().copied();
+            // There is one try.
+            let counted = BTreeSet::from([settlement.component.as_str()]);
+            let settled = match ledger::settle_within(&mut session, group, &counted).await? {
+                Grouped::Settled(answers) => answers.first().copied(),
+                Grouped::Overfull(_) => None,
+            };
             let end = match settled {
                 Some(Settled::Committed) => "COMMIT",
-                Some(Settled::Duplicate | Settled::Conflict | Settled::Fenced) | None => "ROLLBACK",
+                Some(
+                    Settled::Duplicate | Settled::Conflict | Settled::Fenced | Settled::Overfull(_),
+                )
+                | None => "ROLLBACK",
             };
             conn.execute(sqlx::raw_sql(end)).await?;
             Ok(settled)
