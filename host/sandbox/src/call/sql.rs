@@ -35,7 +35,7 @@ impl Context {
         }
         if self.statements >= STATEMENTS_MAX {
             let why = format!("a call runs at most {STATEMENTS_MAX} statements");
-            return Ok(Err(self.beyond("sql_statements", why)));
+            return Ok(Err(Error::Limit(self.over("sql_statements", why))));
         }
         self.statements = self.statements.saturating_add(1);
         let max = self.shared.settings.limits.value_bytes;
@@ -47,7 +47,7 @@ impl Context {
             let why = format!(
                 "a statement has at most {max} bytes with its parameters, this one has {bytes}"
             );
-            return Ok(Err(self.beyond("value_kb", why)));
+            return Ok(Err(Error::Limit(self.over("value_kb", why))));
         }
         let parameters: Vec<SqlValue> = parameters.into_iter().map(value).collect();
         if text.contains('\0') || parameters.iter().any(has_nul) {
@@ -61,22 +61,19 @@ impl Context {
             text,
             parameters,
             wants,
+            time: self.time_left(),
         };
         Ok(match statements.run(statement).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(SqlRefusal::Limit { word, message })) => Err(self.beyond(word, message)),
+            Ok(Err(SqlRefusal::Limit { word, message })) => {
+                Err(Error::Limit(self.over(word, message)))
+            }
             Ok(Err(SqlRefusal::Database { code, message })) => Err(Error::Refused(Refused {
                 sqlstate: code,
                 message: visible(&message, WHY_BYTES_MAX),
             })),
             Err(fault) => return Err(self.end(Stop::Fault(fault))),
         })
-    }
-
-    /// Says no to the guest, which may go on, and counts that it was said.
-    fn beyond(&self, limit: &'static str, why: String) -> Error {
-        self.log.hit(limit);
-        Error::Limit(why)
     }
 }
 

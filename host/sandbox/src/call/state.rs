@@ -69,20 +69,12 @@ impl State {
 }
 
 impl Context {
-    /// Says no to the guest, which may go on, and counts that it was said.
-    fn refuse(&self, limit: &'static str, why: String) -> Error {
-        self.log.hit(limit);
-        Error::Limit(why)
-    }
-
     fn write(&mut self, key: String, value: Option<String>) -> Result<(), Error> {
         let before = self.state.written_bytes(&key);
         self.keep(bytes(&key, value.as_deref()), before)
             .map_err(|max| {
-                self.refuse(
-                    "value_kb",
-                    format!("a call keeps at most {max} bytes in all"),
-                )
+                let why = format!("a call keeps at most {max} bytes in all");
+                Error::Limit(self.over("value_kb", why))
             })?;
         self.state.writes.insert(key, value);
         Ok(())
@@ -116,12 +108,12 @@ impl Host for Context {
         self.enter()?;
         let max = self.shared.settings.limits.value_bytes;
         if let Some(why) = illegal_key(&key) {
-            return Ok(Err(self.refuse("key_bytes", why)));
+            return Ok(Err(Error::Limit(self.over("key_bytes", why))));
         }
         if value.len() > max {
             let bytes = value.len();
             let why = format!("a value has at most {max} bytes, this one has {bytes}");
-            return Ok(Err(self.refuse("value_kb", why)));
+            return Ok(Err(Error::Limit(self.over("value_kb", why))));
         }
         if value.contains('\0') {
             return Ok(Err(Error::Limit(

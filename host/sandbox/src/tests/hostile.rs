@@ -48,6 +48,7 @@ pub(super) fn hostile(
 fn world(timeout: Duration) -> World {
     let mut world = World::new();
     world.manifest.settings.rights = Rights::of(Capability::ALL);
+    world.manifest.settings.rights.sql = Some("role".to_owned());
     world.limits(|limits| {
         limits.timeout = timeout;
         limits.cpu = Duration::from_millis(150);

@@ -243,6 +243,7 @@ const OWNED: &str = "(i32.const 4096) (i32.const 15)";
 async fn what_a_guest_gives_to_any_import_comes_back_without_an_escape() {
     let mut world = World::new();
     world.manifest.settings.rights = Rights::of(Capability::ALL);
+    world.manifest.settings.rights.sql = Some("role".to_owned());
     world.manifest.outside.http = Some(Arc::new(Echo));
     // Calls, where their answer has its text, and whether that quotes the guest.
     let no_key = "(i32.const 0) (i32.const 0) (i32.const 0)";

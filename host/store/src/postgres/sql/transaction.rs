@@ -87,12 +87,12 @@ impl Transaction {
     }
 
     /// Begins, or goes on behind a new savepoint, with settings that are the host's.
-    fn prelude(&self) -> String {
+    fn prelude(&self, time: Duration) -> String {
         let begin = match self.stage {
             Stage::New => "BEGIN ISOLATION LEVEL READ COMMITTED",
             Stage::Open => "RELEASE SAVEPOINT qx_guest; RESET ALL",
         };
-        let time = self.bounds.time.as_millis().max(1);
+        let time = time.as_millis().max(1);
         let idle = (self.bounds.time + GRACE).as_millis();
         format!(
             "{begin}; SET LOCAL statement_timeout = {time}; SET LOCAL lock_timeout = {time}; \
@@ -101,18 +101,22 @@ impl Transaction {
         )
     }
 
-    /// Does something behind a savepoint, and undoes it when it is refused.
+    /// Does something behind a savepoint, within this time, and undoes it when it is
+    /// refused.
     async fn guarded<T>(
         &mut self,
-        doing: &'static str,
+        (doing, time): (&'static str, Duration),
         work: impl AsyncFnOnce(&mut PgConnection, &Inner) -> Result<T, sqlx::Error>,
     ) -> Result<Result<T, SqlRefusal>, Fault> {
-        let prelude = self.prelude();
+        let prelude = self.prelude(time);
         let time_max = self.bounds.time + GRACE;
         let shared = Arc::clone(&self.shared);
         self.busy = true;
         let conn = self.conn.as_mut().ok_or_else(|| over(doing))?;
-        let bounds = self.bounds;
+        let bounds = SqlBounds {
+            time,
+            ..self.bounds
+        };
         let whole = async {
             conn.execute(sqlx::raw_sql(AssertSqlSafe(prelude))).await?;
             match work(&mut *conn, &shared).await {
@@ -144,7 +148,9 @@ impl SqlTransaction for Transaction {
             return Ok(Err(SqlRefusal::Database { code, message }));
         }
         let bounds = self.bounds;
-        self.guarded("run a statement of a component", async |conn, shared| {
+        let time = statement.time.min(bounds.time);
+        let doing = "run a statement of a component";
+        self.guarded((doing, time), async |conn, shared| {
             let text = form::trimmed(&statement.text);
             let form = look(conn, shared, text).await?;
             let mode = match (form, statement.wants) {
@@ -177,7 +183,9 @@ impl SqlTransaction for Transaction {
         if self.stage == Stage::New {
             return Ok(Ok(())); // Nothing was run.
         }
-        self.guarded("check what a component put off", async |conn, _| {
+        let time = self.bounds.time;
+        let doing = "check what a component put off";
+        self.guarded((doing, time), async |conn, _| {
             let finish = sqlx::query(RUN).bind("finish").bind("");
             let finish = finish.bind(Vec::<Option<String>>::new());
             conn.execute(finish.bind(0_i32).bind(0_i64)).await?;
