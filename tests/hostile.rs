@@ -134,7 +134,7 @@ fn escaping() -> Vec<u8> {
     };
     let calls = [
         format!("(call $secret {OWNED} (i32.const 5000))"),
-        format!("(call $set {OWNED} (i32.const 0) (i32.const 300000) (i32.const 5000))"),
+        format!("(call $set {OWNED} (i32.const 300000) (i32.const 300000) (i32.const 5000))"),
         emit(OWNED, no_key, at_once),
         emit(WORD, &format!("(i32.const 1) {OWNED}"), at_once),
         emit(

@@ -125,7 +125,7 @@ fn that_the_guest_is_told_of() -> Vec<Guest> {
     let set = |key: u32, value: u32| {
         told(
             &format!(
-                "(call $set (i32.const 0) (i32.const {key}) (i32.const 0) (i32.const {value}) (i32.const 5000))"
+                "(call $set (i32.const 3072) (i32.const {key}) (i32.const 0) (i32.const {value}) (i32.const 5000))"
             ),
             8,
         )
@@ -225,7 +225,7 @@ fn of_sql() -> Vec<Guest> {
     vec![
         guest("sql_statements", endless("SELECT 1")),
         guest("sql_rows", once("SELECT generate_series(1, 1001)")),
-        guest("sql_time", once("SELECT pg_sleep(60)")).limits("timeout_ms = 500\n"),
+        guest("sql_time", once("SELECT pg_sleep(60)")).limits("timeout_ms = 2000\n"),
         guest("value_kb", once("SELECT repeat('a', 2000)"))
             .limits("value_kb = 1\n")
             .way("rows"),
