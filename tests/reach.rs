@@ -77,6 +77,39 @@ async fn letter(world: &World, component: &str) -> String {
         .await
 }
 
+/// Everything that a person or a program can read of a host, but its spans.
+async fn outputs(world: &World, letter: &str) -> Vec<(&'static str, String)> {
+    let mut outputs = vec![("the log", world.printed())];
+    for args in [
+        &["handlers", "list"][..],
+        &["handlers", "list", "--output", "json"],
+        &["doctor", "--output", "json"],
+        &["dlq", "list"],
+        &["dlq", "list", "--output", "json"],
+        &["dlq", "show", letter],
+        &["dlq", "show", letter, "--output", "json"],
+        &["outbox", "status", "--output", "json"],
+    ] {
+        let ran = world.qx(args).await;
+        outputs.push((
+            "a command",
+            format!("{args:?} {} {}", ran.stdout, ran.stderr),
+        ));
+    }
+    let address = world.admin().parse().unwrap();
+    for path in ["/metrics", "/readyz", "/livez", "/api/handlers", "/nowhere"] {
+        let page = qx_host::admin::client::get(address, path).await;
+        let page = page.map(|page| String::from_utf8_lossy(&page).into_owned());
+        outputs.push(("a page", format!("{path} {page:?}")));
+    }
+    let tables = "SELECT last_error || payload || headers FROM qx_dead_letters";
+    outputs.push((
+        "a table",
+        format!("{:?}", world.database().await.rows(tables).await),
+    ));
+    outputs
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_seen_by_the_server_it_is_for_and_in_no_output() {
     let (web, collector) = (Web::start(Manner::Answers), Collector::start().await);
@@ -111,36 +144,10 @@ async fn a_secret_is_seen_by_the_server_it_is_for_and_in_no_output() {
     );
     assert!(request.ends_with(PLANTED), "{request}");
 
-    let mut outputs = vec![("the log", world.printed())];
-    for args in [
-        &["handlers", "list"][..],
-        &["handlers", "list", "--output", "json"],
-        &["doctor", "--output", "json"],
-        &["dlq", "list"],
-        &["dlq", "list", "--output", "json"],
-        &["dlq", "show", id],
-        &["dlq", "show", id, "--output", "json"],
-        &["outbox", "status", "--output", "json"],
-    ] {
-        let ran = world.qx(args).await;
-        outputs.push((
-            "a command",
-            format!("{args:?} {} {}", ran.stdout, ran.stderr),
-        ));
-    }
+    let mut outputs = outputs(&world, id).await;
     let address = world.admin().parse().unwrap();
-    for path in ["/metrics", "/readyz", "/livez", "/api/handlers", "/nowhere"] {
-        let page = qx_host::admin::client::get(address, path).await;
-        let page = page.map(|page| String::from_utf8_lossy(&page).into_owned());
-        outputs.push(("a page", format!("{path} {page:?}")));
-    }
     let metrics = qx_host::admin::client::get(address, "/metrics").await;
     let metrics = String::from_utf8(metrics.unwrap()).unwrap();
-    let tables = "SELECT last_error || payload || headers FROM qx_dead_letters";
-    outputs.push((
-        "a table",
-        format!("{:?}", world.database().await.rows(tables).await),
-    ));
     assert_eq!(world.host.take().unwrap().stop().await, 0);
     for message in collector.received() {
         outputs.push(("a span", String::from_utf8_lossy(&message).into_owned()));

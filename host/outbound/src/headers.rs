@@ -130,9 +130,11 @@ mod tests {
     fn headers_have_a_bound_in_number_and_in_bytes() {
         let one = ("x-a".to_owned(), "b".to_owned());
         assert!(checked(&vec![one.clone(); REQUEST_HEADERS_MAX]).is_ok());
-        let word = |refused: HttpError| match refused {
-            HttpError::Limit { word, .. } => word,
-            other => panic!("{other}"),
+        let word = |refused: HttpError| {
+            let HttpError::Limit { word, .. } = refused else {
+                panic!("{refused}");
+            };
+            word
         };
         let too_many = checked(&vec![one; REQUEST_HEADERS_MAX + 1]).unwrap_err();
         assert_eq!(word(too_many), "http_headers");

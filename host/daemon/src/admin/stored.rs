@@ -59,7 +59,9 @@ impl StoredView {
 
     /// What a person should know before it is full.
     pub fn warning(&self) -> Option<String> {
-        let nearly = |of: u64, most: u64| of > 0 && of >= most / 100 * NEARLY_FULL_PERCENT;
+        let nearly = |of: u64, most: u64| {
+            of > 0 && of.saturating_mul(100) >= most.saturating_mul(NEARLY_FULL_PERCENT)
+        };
         let full = |of: u64, most, unit, limit| {
             nearly(of, most)
                 .then(|| format!("its state has {of} of {most} {unit} (limits.{limit})"))

@@ -56,81 +56,66 @@ const SMALL_TEXT: &str = "\\00\\00\\00\\00\\01\\00\\00\\00";
 
 /// Texts of megabytes, to every import and in the answer.
 pub(super) fn huge_texts() -> Vec<Hostile> {
-    let mut all = vec![
-        hostile(
+    let guests = [
+        (
             "huge line",
             huge("(call $say (i32.const 0) (i32.const 7000000))"),
-            "host_data",
-            "1048576",
         ),
-        hostile(
+        (
             "huge key of the settings",
             huge("(call $config (i32.const 0) (i32.const 7000000) (i32.const 5000))"),
-            "host_data",
-            "1048576",
         ),
-        hostile(
+        (
             "huge key to read",
             huge("(call $get (i32.const 0) (i32.const 7000000) (i32.const 5000))"),
-            "host_data",
-            "1048576",
         ),
-        hostile(
+        (
             "huge key to delete",
             huge("(call $delete (i32.const 0) (i32.const 7000000))"),
-            "host_data",
-            "1048576",
         ),
-        hostile(
+        (
             "huge reason",
             ping(
                 "(drop (memory.grow (i32.const 110))) (call $reject (i32.const 0) (i32.const 7000000))",
                 "",
             ),
-            "host_data",
-            "1048576",
         ),
-        hostile(
+        (
             "huge value",
             huge(
                 "(call $set (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 7000000) (i32.const 5000))",
             ),
-            "host_data",
-            "1048576",
         ),
-        hostile(
+        (
             "huge key of an event",
             huge(&event(
                 "(i32.const 1) (i32.const 0) (i32.const 7000000)",
                 "(i32.const 0) (i32.const 0) (i64.const 0) (i32.const 0)",
             )),
-            "host_data",
-            "1048576",
         ),
-        hostile(
+        (
             "huge time of an event",
             huge(&event(
                 "(i32.const 0) (i32.const 0) (i32.const 0)",
                 "(i32.const 1) (i32.const 1) (i64.const 0) (i32.const 7000000)",
             )),
-            "host_data",
-            "1048576",
         ),
-        hostile(
+        (
             "huge event",
             huge(
                 "(call $emit (i32.const 0) (i32.const 7000000) (i32.const 1) (i32.const 0) (i32.const 7000000) (i32.const 5000))",
             ),
-            "host_data",
-            "1048576",
         ),
     ];
-    all.extend(huge_texts_to_the_outside());
-    all
+    let outside = huge_texts_to_the_outside();
+    let guests = guests.into_iter().chain(outside);
+    guests
+        .map(|(name, bytes)| hostile(name, bytes, "host_data", "1048576"))
+        .collect()
 }
 
 /// To the imports that reach out of the host: name, body, and what the guest is made of.
-fn huge_texts_to_the_outside() -> Vec<Hostile> {
+fn huge_texts_to_the_outside() -> Vec<(&'static str, Vec<u8>)> {
     let one = "(i32.const 4096) (i32.const 1)";
     let parameter = |kind: u8| format!("\\{kind:02x}\\00\\00\\00\\00\\00\\00\\00{HUGE_TEXT}");
     let send = |parts, body| request(parts, body);
@@ -197,8 +182,7 @@ fn huge_texts_to_the_outside() -> Vec<Hostile> {
             huge(&send([SMALL, SMALL, NONE], &with_body(1))),
         ),
     ];
-    let hostile = |(name, bytes)| hostile(name, bytes, "host_data", "1048576");
-    guests.into_iter().map(hostile).collect()
+    Vec::from(guests)
 }
 
 /// Says in every way no with the guest's own words.
