@@ -116,6 +116,101 @@ async fn hostile_components_end_as_dead_letters_with_the_limits_name_and_the_nei
     handled(&world, EVENTS + 1).await;
 }
 
+/// Gives an escape that renames a terminal to everything that may quote it, says what it
+/// was told, and rejects the event with the escape itself.
+fn escaping() -> Vec<u8> {
+    const OWNED: &str = "(i32.const 4096) (i32.const 12)";
+    const WORD: &str = "(i32.const 4200) (i32.const 1)";
+    let no_key = "(i32.const 0) (i32.const 0) (i32.const 0)";
+    let at_once = "(i32.const 0) (i32.const 0) (i64.const 0) (i32.const 0)";
+    let emit = |name: &str, key: &str, due: &str| {
+        format!("(call $emit-event {name} (i32.const 1) {WORD} {key} {due} (i32.const 5000))")
+    };
+    let send = |method: &str, url: &str| {
+        format!(
+            "(call $send {method} {url} (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+                (i32.const 0) (i32.const 0) (i32.const 0) (i64.const 0) (i32.const 5000))"
+        )
+    };
+    let calls = [
+        format!("(call $secret {OWNED} (i32.const 5000))"),
+        format!("(call $set {OWNED} (i32.const 300000) (i32.const 300000) (i32.const 5000))"),
+        emit(OWNED, no_key, at_once),
+        emit(WORD, &format!("(i32.const 1) {OWNED}"), at_once),
+        emit(
+            WORD,
+            no_key,
+            "(i32.const 1) (i32.const 1) (i64.const 4096) (i32.const 12)",
+        ),
+        send(OWNED, "(i32.const 4300) (i32.const 15)"),
+        send(WORD, OWNED),
+    ];
+    let said = "(if (i32.load8_u (i32.const 5000)) (then
+        (call $log (i32.const 4) (i32.load (i32.const 5008)) (i32.load (i32.const 5012)))))";
+    let calls: String = calls.iter().map(|call| format!("{call} {said}")).collect();
+    let body = format!("(drop (memory.grow (i32.const 8))) {calls} (call $reject {OWNED})");
+    let fields = r#"(data (i32.const 4096) "\1b]0;owned\07\0d\0a") (data (i32.const 4200) "1")
+        (data (i32.const 4300) "http://granted/")"#;
+    ping(&body, fields)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn escapes_given_to_whatever_quotes_them_are_in_no_output_and_the_neighbour_goes_on() {
+    let mut world = World::with(Way::Embedded, &["stars"]).await;
+    let grants = "[grants.escaping]\n\
+        capabilities = [\"log\", \"state\", \"emit\", \"secrets\", \"http\"]\n\
+        secrets = [\"token\"]\nhttp = [\"http://granted\"]\n[secrets]\ntoken = \"file:token\"\n\
+        [telemetry]\nlevel = \"trace\"\n";
+    world.write("token", "planted-0123456789");
+    world.write("qx-host.toml", &format!("{}{grants}", world.config()));
+    world.put("escaping.wasm", &escaping());
+    world.run().await;
+    world.serves(&["stars", "escaping"]).await;
+    drop(world.trigger("ping", &json!({})).await);
+    stars(&world, 5).await;
+    handled(&world, 5).await;
+    let list = ["dlq", "list", "--component", "escaping"];
+    let letter = async || {
+        let listed = world.qx(&list).await.ok().stdout;
+        if listed.contains("owned") {
+            Ok(listed)
+        } else {
+            Err(listed)
+        }
+    };
+    let mut outputs = vec![world.eventually("the dead letter", letter).await];
+    for args in [
+        &["handlers", "list"][..],
+        &["doctor"],
+        &["dlq", "list", "--output", "json"],
+    ] {
+        let ran = world.qx(args).await;
+        outputs.push(ran.stdout + &ran.stderr);
+    }
+    let address = world.admin().parse().unwrap();
+    for page in ["/metrics", "/api/handlers"] {
+        let page = qx_host::admin::client::get(address, page).await.unwrap();
+        outputs.push(String::from_utf8(page).unwrap());
+    }
+    outputs.push(world.printed());
+    for output in outputs {
+        assert!(
+            !output.contains('\u{1b}') && !output.contains('\u{7}'),
+            "{output}"
+        );
+    }
+    let printed = world.printed();
+    for said in [
+        "has no secret `\\u{1b}",
+        "value_kb: a value has",
+        "which is no time",
+        "the method is no word",
+        "the URL is none",
+    ] {
+        assert!(printed.contains(said), "{said} in {printed}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn while_a_component_spins_without_end_its_neighbour_completes_everything() {
     const EVENTS: usize = 60;

@@ -2,6 +2,7 @@
 //! of it in any output.
 #![cfg(test)]
 
+use acceptance::collector::{Collector, Seen};
 use acceptance::web::{Manner, Web};
 use acceptance::{Way, World};
 use qx_sandbox::testing::ping;
@@ -76,37 +77,8 @@ async fn letter(world: &World, component: &str) -> String {
         .await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_secret_is_seen_by_the_server_it_is_for_and_in_no_output() {
-    let web = Web::start(Manner::Answers);
-    let origin = web.origin();
-    let mut world = World::with(Way::Embedded, &[]).await;
-    world.write("token", &format!("{PLANTED}\n"));
-    configure(
-        &world,
-        &format!(
-            "[telemetry]\nlevel = \"trace\"\n[secrets]\ntoken = \"file:token\"\n\
-             [grants.leaky]\ncapabilities = [\"http\", \"secrets\"]\nsecrets = [\"token\"]\nhttp = [\"{origin}\"]\n"
-        ),
-    );
-    world.put("leaky.wasm", &leaky(&format!("{origin}/hook?at=ping")));
-    world.run().await;
-    world.serves(&["leaky"]).await;
-    let rights = world.listed("leaky").await["rights"].clone();
-    assert_eq!(rights["secrets"], json!(["token"]));
-    assert_eq!(rights["http"], json!([origin]));
-    drop(world.trigger("ping", &json!({})).await);
-    let reason = letter(&world, "leaky").await;
-    let letters = world.qx(&["dlq", "list", "--output", "json"]).await.json();
-    let id = letters[0]["id"].as_str().unwrap();
-    assert!(reason.contains("[redacted]"), "{reason}");
-    let request = web.requests().remove(0);
-    assert!(
-        request.contains(&format!("authorization: {PLANTED}")),
-        "{request}"
-    );
-    assert!(request.ends_with(PLANTED), "{request}");
-
+/// Everything that a person or a program can read of a host, but its spans.
+async fn outputs(world: &World, letter: &str) -> Vec<(&'static str, String)> {
     let mut outputs = vec![("the log", world.printed())];
     for args in [
         &["handlers", "list"][..],
@@ -114,8 +86,8 @@ async fn a_secret_is_seen_by_the_server_it_is_for_and_in_no_output() {
         &["doctor", "--output", "json"],
         &["dlq", "list"],
         &["dlq", "list", "--output", "json"],
-        &["dlq", "show", id],
-        &["dlq", "show", id, "--output", "json"],
+        &["dlq", "show", letter],
+        &["dlq", "show", letter, "--output", "json"],
         &["outbox", "status", "--output", "json"],
     ] {
         let ran = world.qx(args).await;
@@ -135,6 +107,51 @@ async fn a_secret_is_seen_by_the_server_it_is_for_and_in_no_output() {
         "a table",
         format!("{:?}", world.database().await.rows(tables).await),
     ));
+    outputs
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_seen_by_the_server_it_is_for_and_in_no_output() {
+    let (web, collector) = (Web::start(Manner::Answers), Collector::start().await);
+    let origin = web.origin();
+    let mut world = World::with(Way::Embedded, &[]).await;
+    world.write("token", &format!("{PLANTED}\n"));
+    configure(
+        &world,
+        &format!(
+            "[telemetry]\nlevel = \"trace\"\notlp_endpoint = \"{}\"\n[secrets]\ntoken = \"file:token\"\n\
+             [grants.leaky]\ncapabilities = [\"http\", \"secrets\"]\nsecrets = [\"token\"]\nhttp = [\"{origin}\"]\n",
+            collector.endpoint()
+        ),
+    );
+    // Paths and queries of such URLs are secrets, too.
+    let url = format!("{origin}/hook/{PLANTED}?key={PLANTED}");
+    world.put("leaky.wasm", &leaky(&url));
+    world.run().await;
+    world.serves(&["leaky"]).await;
+    let rights = world.listed("leaky").await["rights"].clone();
+    assert_eq!(rights["secrets"], json!(["token"]));
+    assert_eq!(rights["http"], json!([origin]));
+    drop(world.trigger("ping", &json!({})).await);
+    let reason = letter(&world, "leaky").await;
+    let letters = world.qx(&["dlq", "list", "--output", "json"]).await.json();
+    let id = letters[0]["id"].as_str().unwrap();
+    assert!(reason.contains("[redacted]"), "{reason}");
+    let request = web.requests().remove(0);
+    assert!(
+        request.contains(&format!("authorization: {PLANTED}")),
+        "{request}"
+    );
+    assert!(request.ends_with(PLANTED), "{request}");
+
+    let mut outputs = outputs(&world, id).await;
+    let address = world.admin().parse().unwrap();
+    let metrics = qx_host::admin::client::get(address, "/metrics").await;
+    let metrics = String::from_utf8(metrics.unwrap()).unwrap();
+    assert_eq!(world.host.take().unwrap().stop().await, 0);
+    for message in collector.received() {
+        outputs.push(("a span", String::from_utf8_lossy(&message).into_owned()));
+    }
     for (what, text) in outputs {
         assert!(!text.contains(PLANTED), "{what} shows it: {text}");
     }
@@ -142,12 +159,99 @@ async fn a_secret_is_seen_by_the_server_it_is_for_and_in_no_output() {
         world.printed().contains("[redacted]"),
         "its lines are there"
     );
-    let metrics = qx_host::admin::client::get(address, "/metrics")
-        .await
-        .unwrap();
-    let metrics = String::from_utf8(metrics).unwrap();
     let counted = "qx_http_requests_total{component=\"leaky\",outcome=\"2xx\"} 1";
     assert!(metrics.contains(counted), "{metrics}");
+    is_a_span_of_a_client(&collector, &origin);
+}
+
+/// The request is a span by the conventions, within that of the delivery.
+fn is_a_span_of_a_client(collector: &Collector, origin: &str) {
+    const CLIENT: i32 = 3;
+    let spans = collector.spans();
+    let is_request = |span: &&Seen| span.name == "POST" && span.kind == CLIENT;
+    let request = spans.iter().find(is_request);
+    let request = request.unwrap_or_else(|| panic!("{spans:#?}"));
+    let (host, port) = origin
+        .strip_prefix("http://")
+        .unwrap()
+        .split_once(':')
+        .unwrap();
+    let by_convention = [
+        ("http.request.method", "POST"),
+        ("http.response.status_code", "200"),
+        ("server.address", host),
+        ("server.port", port),
+        ("url.scheme", "http"),
+    ];
+    for (key, value) in by_convention {
+        let pair = (key.to_owned(), value.to_owned());
+        assert!(request.attributes.contains(&pair), "{key}: {request:#?}");
+    }
+    let urls = |(key, _): &&(String, String)| key.starts_with("url.") || key.contains("header");
+    let urls: Vec<_> = request.attributes.iter().filter(urls).collect();
+    assert_eq!(urls.len(), 1, "{urls:?}");
+    let delivery = spans.iter().find(|span| span.id == request.parent);
+    assert_eq!(delivery.unwrap().name, "process ping");
+}
+
+/// Computes for as long as this before, between and after two requests.
+fn long(url: &str) -> Vec<u8> {
+    let length = url.len();
+    let computes = "
+        (local.set $n (i32.const 60000000))
+        (loop
+            (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+            (br_if 0 (local.get $n)))";
+    let sends = format!(
+        "(call $send (i32.const 4104) (i32.const 3) (i32.const 4200) (i32.const {length})
+            (i32.const 0) (i32.const 0)
+            (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+            (i32.const 0) (i64.const 0) (i32.const 5000))
+        (if (i32.load8_u (i32.const 5000))
+            (then (return (call $reject (i32.load (i32.const 5008)) (i32.load (i32.const 5012))))))"
+    );
+    let body =
+        format!("(local $n i32) {computes} {sends} {computes} {sends} {computes} (call $ok)");
+    let fields = format!(r#"(data (i32.const 4104) "GET") (data (i32.const 4200) {url:?})"#);
+    ping(&body, &fields)
+}
+
+/// On the guests' own threads, and on instances that serve one event after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_computes_for_long_and_is_used_again_sends_each_request_once() {
+    const EVENTS: usize = 30;
+    let web = Web::start(Manner::Answers);
+    let origin = web.origin();
+    let mut world = World::with(Way::Embedded, &[]).await;
+    configure(
+        &world,
+        &format!("[grants.long]\ncapabilities = [\"http\"]\nhttp = [\"{origin}\"]\n"),
+    );
+    world.put(
+        "long.toml",
+        b"concurrency = 2\n[limits]\ntimeout_ms = 4000\n[reuse]\n",
+    );
+    world.put("long.wasm", &long(&origin));
+    world.run().await;
+    world.serves(&["long"]).await;
+    assert_eq!(
+        web.requests(),
+        [""; 0],
+        "nothing is sent before there is an event"
+    );
+    let line = json!({"event_name": "ping", "payload": {}}).to_string();
+    world.write("events.jsonl", &format!("{line}\n").repeat(EVENTS));
+    drop(world.qx(&["trigger", "--lines", "events.jsonl"]).await.ok());
+    let marks = "SELECT CAST(count(*) AS TEXT) FROM qx_inbox WHERE component = 'long'";
+    world.settles(marks, &[&[&EVENTS.to_string()]]).await;
+    assert_eq!(web.requests().len(), 2 * EVENTS);
+    let address = world.admin().parse().unwrap();
+    let metrics = qx_host::admin::client::get(address, "/metrics").await;
+    let metrics = String::from_utf8(metrics.unwrap()).unwrap();
+    let made = |line: &&str| line.starts_with("qx_instances_made_total{component=\"long\"}");
+    let made = metrics.lines().find(made).unwrap();
+    let made: usize = made.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(made <= 2, "{made} instances for {EVENTS} events");
 }
 
 #[tokio::test(flavor = "multi_thread")]

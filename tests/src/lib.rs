@@ -14,6 +14,7 @@
 
 pub mod account;
 pub mod checker;
+pub mod collector;
 mod database;
 mod gather;
 pub mod history;
@@ -28,7 +29,7 @@ mod world;
 
 pub use database::Database;
 pub use host::{Host, Ran};
-pub use world::{Way, World};
+pub use world::{Way, World, free_port};
 
 use std::path::{Path, PathBuf};
 

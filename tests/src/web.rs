@@ -17,6 +17,10 @@ pub enum Manner {
     Answers,
     /// It is never answered.
     Hangs,
+    /// It is answered with 200 and a body of this many bytes.
+    Body(usize),
+    /// It is answered with 200 and this many headers.
+    Headers(usize),
 }
 
 impl Web {
@@ -56,6 +60,16 @@ fn serve(mut stream: TcpStream, notes: &Mutex<Vec<String>>, manner: Manner) {
         Manner::Answers => {
             let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nthanks";
             drop(stream.write_all(answer));
+        }
+        Manner::Body(bytes) => {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n");
+            let answer = [head.into_bytes(), vec![b'x'; bytes]].concat();
+            drop(stream.write_all(&answer));
+        }
+        Manner::Headers(count) => {
+            let headers = "x-a: b\r\n".repeat(count);
+            let answer = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: 0\r\n\r\n");
+            drop(stream.write_all(answer.as_bytes()));
         }
         // Until the client has had enough.
         Manner::Hangs => while matches!(stream.read(&mut [0; 64]), Ok(1..)) {},

@@ -354,7 +354,7 @@ fn postgres() -> Postgres {
 
 /// A port that nobody listens on, and below those that the system gives to
 /// outgoing connections: it stays free while the host is down.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let mut candidates = std::iter::repeat_with(|| {
         let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
         10_000 + u16::try_from(random % 20_000).unwrap_or_default()

@@ -63,7 +63,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         match cli.command {
             Command::Dev(args) => Box::pin(dev::dev(args)).await,
             Command::Run(args) => Box::pin(run::run(config, args)).await,
-            Command::Migrate => migrate::migrate(config).await,
+            Command::Migrate(args) => migrate::migrate(config, &args).await,
             Command::New(args) => new::new(&args),
             Command::Build(args) => build::build(&args),
             Command::Keygen(args) => keygen::keygen(&args),

@@ -63,7 +63,8 @@ impl Reach {
         {
             let client: Arc<dyn Http> =
                 Arc::new(outbound.client(component.clone(), rights.http.clone()));
-            let watched = Watched::new(client, component.clone(), Arc::clone(&self.propagation));
+            let whose = (component.clone(), rights.http.clone());
+            let watched = Watched::new(client, whose, Arc::clone(&self.propagation));
             outside.http = Some(Arc::new(watched.counting(self.metrics.as_ref())));
         }
         outside

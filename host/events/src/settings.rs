@@ -9,6 +9,7 @@ use crate::effects::Effects;
 use crate::order::Order;
 use crate::retry::RetryPolicy;
 use crate::rights::Rights;
+use crate::state::StateBounds;
 
 /// Settings of one component, from its `<name>.toml` over the host's defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +120,8 @@ impl Reuse {
     }
 }
 
-/// Budget of one call. What goes over it ends the call, and nothing else.
+/// Budget of one call, and of what all of them leave behind. What goes over it ends the
+/// call, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Wall time of one call, host calls included.
@@ -145,6 +147,8 @@ pub struct Limits {
     pub http_requests: u32,
     /// Bytes of the body of one answer.
     pub http_response_bytes: usize,
+    /// What the component's state may hold, over all calls and tenants.
+    pub state: StateBounds,
 }
 
 impl Default for Limits {
@@ -161,6 +165,10 @@ impl Default for Limits {
             value_bytes: 256 << 10,
             http_requests: 16,
             http_response_bytes: 1 << 20,
+            state: StateBounds {
+                keys: 1_000_000,
+                bytes: 1 << 30,
+            },
         }
     }
 }

@@ -100,19 +100,23 @@ fn shown(headers: &HeaderMap) -> Vec<(String, String)> {
 
 fn too_large(bytes_max: usize) -> HttpError {
     let kilobytes = bytes_max >> 10;
-    HttpError::TooLarge(format!(
-        "the answer has more than {kilobytes} KiB (limits.http_response_kb)"
-    ))
+    HttpError::Limit {
+        word: "http_response_kb",
+        message: format!("the answer has more than {kilobytes} KiB (limits.http_response_kb)"),
+    }
 }
 
 /// What went wrong on the way, without a part of the request in it.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn said(error: hyper::Error) -> HttpError {
     if error.is_parse() && error.to_string().contains(TOO_LARGE) {
-        return HttpError::TooLarge(format!(
-            "the answer has more than {RESPONSE_HEADERS_MAX} headers or {} KiB of them",
-            RESPONSE_HEADER_BYTES_MAX >> 10
-        ));
+        let kilobytes = RESPONSE_HEADER_BYTES_MAX >> 10;
+        return HttpError::Limit {
+            word: "http_response_headers",
+            message: format!(
+                "the answer has more than {RESPONSE_HEADERS_MAX} headers or {kilobytes} KiB of them"
+            ),
+        };
     }
     let cause = std::error::Error::source(&error).map(ToString::to_string);
     HttpError::Protocol(match cause {

@@ -35,7 +35,7 @@ const USER_AGENT: &str = concat!("qx-host/", env!("CARGO_PKG_VERSION"));
 pub(crate) fn checked(headers: &[(String, String)]) -> Result<HeaderMap, HttpError> {
     let count = headers.len();
     if count > REQUEST_HEADERS_MAX {
-        return Err(HttpError::Invalid(format!(
+        return Err(too_much(format!(
             "a request has at most {REQUEST_HEADERS_MAX} headers, this one has {count}"
         )));
     }
@@ -45,7 +45,7 @@ pub(crate) fn checked(headers: &[(String, String)]) -> Result<HeaderMap, HttpErr
         .map(bytes)
         .fold(0_usize, usize::saturating_add);
     if bytes > REQUEST_HEADER_BYTES_MAX {
-        return Err(HttpError::Invalid(format!(
+        return Err(too_much(format!(
             "headers have at most {REQUEST_HEADER_BYTES_MAX} bytes together, these have {bytes}"
         )));
     }
@@ -57,6 +57,11 @@ pub(crate) fn checked(headers: &[(String, String)]) -> Result<HeaderMap, HttpErr
     let agent = HeaderValue::from_static(USER_AGENT);
     checked.entry(header::USER_AGENT).or_insert(agent);
     Ok(checked)
+}
+
+fn too_much(message: String) -> HttpError {
+    let word = "http_headers";
+    HttpError::Limit { word, message }
 }
 
 /// Values are not repeated in errors: they may be secrets.
@@ -125,8 +130,16 @@ mod tests {
     fn headers_have_a_bound_in_number_and_in_bytes() {
         let one = ("x-a".to_owned(), "b".to_owned());
         assert!(checked(&vec![one.clone(); REQUEST_HEADERS_MAX]).is_ok());
-        assert!(checked(&vec![one; REQUEST_HEADERS_MAX + 1]).is_err());
-        assert!(refused("x-a", &"b".repeat(REQUEST_HEADER_BYTES_MAX)).is_some());
+        let word = |refused: HttpError| {
+            let HttpError::Limit { word, .. } = refused else {
+                panic!("{refused}");
+            };
+            word
+        };
+        let too_many = checked(&vec![one; REQUEST_HEADERS_MAX + 1]).unwrap_err();
+        assert_eq!(word(too_many), "http_headers");
+        let long = ("x-a".to_owned(), "b".repeat(REQUEST_HEADER_BYTES_MAX));
+        assert_eq!(word(checked(&[long]).unwrap_err()), "http_headers");
     }
 
     #[test]

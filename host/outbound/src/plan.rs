@@ -120,9 +120,10 @@ fn invalid(text: String) -> HttpError {
 fn parse(text: &str) -> Result<Url, HttpError> {
     let bytes = text.len();
     if bytes > URL_BYTES_MAX {
-        return Err(invalid(format!(
-            "a URL has at most {URL_BYTES_MAX} bytes, this one has {bytes}"
-        )));
+        return Err(HttpError::Limit {
+            word: "http_url",
+            message: format!("a URL has at most {URL_BYTES_MAX} bytes, this one has {bytes}"),
+        });
     }
     Url::parse(text).map_err(|error| invalid(format!("the URL is none: {error}")))
 }

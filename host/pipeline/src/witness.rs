@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::gates::PausedBy;
 use qx_events::ports::StreamState;
-use qx_events::{ComponentName, DeadReason, Digest, Envelope, Fault};
+use qx_events::{ComponentName, DeadReason, Digest, Envelope, Fault, StateLimit};
 
 /// One decision, as it was made.
 #[derive(Debug)]
@@ -114,6 +114,13 @@ pub enum Sight<'a> {
         component: &'a ComponentName,
         /// Who had paused it.
         by: PausedBy,
+    },
+    /// A call was not committed: the component would have more state than it may.
+    Overfull {
+        /// Whose.
+        component: &'a ComponentName,
+        /// Keys, or bytes.
+        limit: StateLimit,
     },
     /// Something the component needs is not there for now; its messages wait.
     Held {

@@ -6,7 +6,7 @@ use qx_events::ports::SqlBounds;
 
 use crate::bind::BINDINGS_MAX;
 use crate::call::HOST_CALL_VALUES;
-use crate::call::context::VALUES_KEPT_MAX;
+use crate::call::context::{VALUES_KEPT_MAX, WAITING_TENTHS};
 use crate::call::emit::DUE_DAYS_MAX;
 use crate::call::memory::TABLE_ELEMENTS_TOTAL_MAX;
 use crate::call::sql::STATEMENTS_MAX;
@@ -142,9 +142,9 @@ pub const FIXED: [FixedLimit; 25] = [
     ),
     fixed(
         "sql_time",
-        "time of one SQL statement, times `timeout_ms`",
-        1,
-        "deadlines",
+        "time of one SQL statement: what the call has left of this part of `timeout_ms`",
+        WAITING_TENTHS as usize,
+        "tenths",
         "the statement is undone; `execute` and `query` tell the handler",
     ),
     fixed(

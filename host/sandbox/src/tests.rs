@@ -9,6 +9,7 @@ mod loading;
 mod monsters;
 mod outside;
 mod reuse;
+mod texts;
 mod typed;
 mod wasi;
 mod world;

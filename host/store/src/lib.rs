@@ -27,6 +27,7 @@ pub mod testing;
 pub use audit::{Audit, ComponentAudit, EventAudit};
 pub use error::StoreError;
 pub use postgres::{Postgres, RoleFlaw, RoleReport};
+pub use settlement::Recount;
 pub use sqlite::Sqlite;
 pub use store::{IfMissing, Store, StoreConfig};
 pub use stream::{ConsumerStatus, EmbeddedStream, StreamConfig, StreamStatus};

@@ -14,6 +14,7 @@ mod ledger;
 mod locks;
 mod outbox;
 mod pauses;
+mod sizes;
 mod split;
 mod sql;
 mod writers;
@@ -102,6 +103,7 @@ pub struct Postgres {
     statements: Statements,
     server: String,
     user: String,
+    tight: sizes::Tight,
 }
 
 /// A call's transaction.

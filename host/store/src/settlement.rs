@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use qx_events::NewEvent;
 use qx_events::ports::{Fence, Settled, Settlement};
+use qx_events::{NewEvent, Overfull, StateBounds, StateGrowth, StateSize};
 use uuid::Uuid;
 
 /// One component has handled one event.
@@ -106,6 +106,45 @@ pub(crate) fn touched<'a>(group: &'a [Settlement], fresh: &HashSet<Mark<'a>>) ->
     touched
 }
 
+/// A key that has a value, as it was locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Present {
+    pub(crate) version: i64,
+    /// Of its value.
+    pub(crate) bytes: i64,
+}
+
+/// What the database has, for a group.
+#[derive(Debug, Default)]
+pub(crate) struct Found<'a> {
+    /// Of the touched keys, those that have a value.
+    pub(crate) current: HashMap<StateKey<'a>, Present>,
+    /// The leases.
+    pub(crate) held: Held,
+    /// How much state a component has, where that is known and cannot change meanwhile.
+    /// Of any other it shows when the group is written.
+    pub(crate) sizes: HashMap<String, StateSize>,
+}
+
+/// The state of a component, counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recount {
+    /// Whose.
+    pub component: String,
+    /// What the commits had counted.
+    pub before: StateSize,
+    /// What there is.
+    pub now: StateSize,
+}
+
+/// By how much the state of a component grows with a group.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grown {
+    pub(crate) growth: StateGrowth,
+    /// The smallest bounds of those who took part.
+    bounds: StateBounds,
+}
+
 /// What is to be done for a group, once its keys are locked.
 #[derive(Debug, Default)]
 pub(crate) struct Plan<'a> {
@@ -121,22 +160,23 @@ pub(crate) struct Plan<'a> {
     pub(crate) replayed: Vec<Uuid>,
     /// Events whose attempts need not be remembered any more.
     pub(crate) forgotten: BTreeSet<Mark<'a>>,
+    /// How the sizes of the components' states change.
+    pub(crate) grown: BTreeMap<&'a str, Grown>,
 }
 
 /// Goes through the group in order. `fresh`: the marks that were not there
-/// before; `current`: the versions of the touched keys that exist; `held`: the leases.
+/// before.
 pub(crate) fn plan<'a>(
     group: &'a [Settlement],
     mut fresh: HashSet<Mark<'a>>,
-    current: &HashMap<StateKey<'a>, i64>,
-    held: &Held,
+    found: &Found<'a>,
 ) -> Plan<'a> {
     let mut plan = Plan::default();
     for settlement in group {
         let mark = Mark::of(settlement);
         // Taken out: the same event a second time in this group is no longer
         // fresh, and shares the fate of the first.
-        let answer = if !held.covers(settlement) {
+        let answer = if !found.held.covers(settlement) {
             Settled::Fenced
         } else if !fresh.remove(&mark) {
             if plan.withdrawn.contains(&mark) {
@@ -144,12 +184,15 @@ pub(crate) fn plan<'a>(
             } else {
                 Settled::Duplicate
             }
-        } else if is_current(settlement, current, &plan.writes) {
-            plan.accept(settlement);
-            Settled::Committed
-        } else {
+        } else if !is_current(settlement, &found.current, &plan.writes) {
             plan.withdrawn.insert(mark);
             Settled::Conflict
+        } else if let Err(over) = plan.grow(settlement, found) {
+            plan.withdrawn.insert(mark);
+            Settled::Overfull(over)
+        } else {
+            plan.accept(settlement);
+            Settled::Committed
         };
         plan.answers.push(answer);
     }
@@ -159,16 +202,72 @@ pub(crate) fn plan<'a>(
 /// Whether everything the call read is still so, within this group too.
 fn is_current<'a>(
     settlement: &'a Settlement,
-    current: &HashMap<StateKey<'a>, i64>,
+    current: &HashMap<StateKey<'a>, Present>,
     written: &BTreeMap<StateKey<'a>, Option<&'a str>>,
 ) -> bool {
     settlement.effects.reads.iter().all(|read| {
         let key = StateKey::of(settlement, &read.key);
-        !written.contains_key(&key) && current.get(&key).copied() == read.version
+        !written.contains_key(&key)
+            && current.get(&key).map(|present| present.version) == read.version
     })
 }
 
 impl<'a> Plan<'a> {
+    /// Counts what the settlement would add, unless that is more than there may be.
+    fn grow(&mut self, settlement: &'a Settlement, found: &Found<'a>) -> Result<(), Overfull> {
+        if settlement.effects.writes.is_empty() {
+            return Ok(());
+        }
+        let own = self.growth(settlement, &found.current);
+        let component = settlement.component.as_str();
+        let so_far = self.grown.get(component).copied().unwrap_or(Grown {
+            growth: StateGrowth::default(),
+            bounds: settlement.bounds,
+        });
+        let growth = so_far.growth.and(own);
+        if let Some(size) = found.sizes.get(component) {
+            settlement.bounds.check(size.after(growth), own)?;
+        }
+        let bounds = so_far.bounds.least(settlement.bounds);
+        self.grown.insert(component, Grown { growth, bounds });
+        Ok(())
+    }
+
+    /// By how much the state grows with this settlement, after those before it.
+    fn growth(
+        &self,
+        settlement: &'a Settlement,
+        current: &HashMap<StateKey<'a>, Present>,
+    ) -> StateGrowth {
+        let mut growth = StateGrowth::default();
+        for write in &settlement.effects.writes {
+            let key = StateKey::of(settlement, &write.key);
+            let before = match self.writes.get(&key) {
+                Some(written) => written.map(bytes),
+                None => current.get(&key).map(|present| present.bytes),
+            };
+            let after = write.value.as_deref().map(bytes);
+            let whole = |value: Option<i64>| value.map_or(0, |value| value + bytes(key.key));
+            growth = growth.and(StateGrowth {
+                keys: i64::from(after.is_some()) - i64::from(before.is_some()),
+                bytes: whole(after) - whole(before),
+            });
+        }
+        growth
+    }
+
+    /// How the counts change: those that do.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'a str, StateGrowth)> {
+        let all = self.grown.iter().map(|(name, grown)| (*name, grown.growth));
+        all.filter(|(_, growth)| !growth.is_none())
+    }
+
+    /// Whether a component that has so much by now has grown past its bounds.
+    pub(crate) fn is_over(&self, component: &str, size: StateSize) -> bool {
+        let grown = self.grown.get(component);
+        grown.is_some_and(|grown| grown.bounds.check(size, grown.growth).is_err())
+    }
+
     fn accept(&mut self, settlement: &'a Settlement) {
         for write in &settlement.effects.writes {
             let key = StateKey::of(settlement, &write.key);
@@ -192,4 +291,8 @@ impl<'a> Plan<'a> {
         }
         (set, deleted)
     }
+}
+
+fn bytes(text: &str) -> i64 {
+    i64::try_from(text.len()).unwrap_or(i64::MAX)
 }

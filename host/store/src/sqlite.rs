@@ -12,6 +12,7 @@ mod leases;
 mod ledger;
 mod outbox;
 mod pauses;
+mod sizes;
 
 use std::time::Duration;
 

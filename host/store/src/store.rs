@@ -8,6 +8,7 @@ use qx_events::shard::{Shard, Split};
 
 use crate::error::StoreError;
 use crate::postgres::{Part, Postgres, RoleReport};
+use crate::settlement::Recount;
 use crate::sqlite::Sqlite;
 
 /// Connections to PostgreSQL, unless set: the relay, the group commit and the
@@ -136,6 +137,16 @@ impl Store {
             (Self::Postgres(postgres), _) => postgres.set_split(split).await,
             (Self::Sqlite(_), Split::Whole) => Ok(()),
             (Self::Sqlite(_), Split::By(_, _)) => Err(StoreError::OneWriter),
+        }
+    }
+
+    /// Counts the state of every component anew, by the names of the components: after
+    /// hosts of an older version, or a person, have changed it beside the count. Commits
+    /// wait meanwhile.
+    pub async fn count_state(&self) -> Result<Vec<Recount>, Fault> {
+        match self {
+            Self::Postgres(postgres) => postgres.count_state().await,
+            Self::Sqlite(sqlite) => sqlite.count_state().await,
         }
     }
 

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::rights::RightsView;
+use super::stored::StoredView;
 
 /// The host, as the admin pages see it.
 #[async_trait]
@@ -48,6 +49,9 @@ pub struct HandlerView {
     /// What the build in service may do; none when nothing is in service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rights: Option<RightsView>,
+    /// Its state; none when nothing is in service, or the database did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<StoredView>,
     /// The build that was announced and is on its way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loading: Option<String>,
@@ -104,6 +108,7 @@ impl HandlerView {
             order: None,
             consumed_by: None,
             rights: None,
+            stored: None,
             loading: None,
             canary: None,
             file_digest: None,

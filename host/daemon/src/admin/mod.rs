@@ -15,9 +15,11 @@ mod pages;
 mod pulse;
 mod rights;
 mod server;
+mod stored;
 
 pub use client::ClientError;
 pub use control::{Control, Refusal, Request, Resumed};
 pub use insight::{CanaryView, Check, HandlerView, Insight, Readiness};
 pub use rights::RightsView;
 pub use server::{Admin, AdminError};
+pub use stored::StoredView;

@@ -13,7 +13,7 @@ use qx_store::Store;
 
 use super::{App, Roles};
 use crate::account::Account;
-use crate::admin::{Check, HandlerView, Insight, Readiness};
+use crate::admin::{Check, HandlerView, Insight, Readiness, StoredView};
 use crate::catalog::Catalog;
 use crate::telemetry::{Sample, Sampled};
 
@@ -140,8 +140,21 @@ impl Insight for Observer {
                 view.consumed_by = lease.map(|lease| lease.holder.clone());
             }
         }
+        // What cannot be learned now is left out.
+        let sizes = self.store.ledger().state_sizes().await.ok();
+        let sizes: Option<BTreeMap<_, _>> = sizes.map(|sizes| sizes.into_iter().collect());
         for slot in &mut views {
             let name = ComponentName::parse(&slot.component).ok();
+            slot.stored = slot
+                .stored
+                .take()
+                .zip(sizes.as_ref())
+                .map(|(bounds, sizes)| {
+                    let size = name.as_ref().and_then(|name| sizes.get(name));
+                    bounds.with(size.copied().unwrap_or_default())
+                });
+            let nearly_full = slot.stored.as_ref().and_then(StoredView::warning);
+            slot.warning = slot.warning.take().or(nearly_full);
             let draining = |name| self.mediator.draining(name);
             slot.draining = name.as_ref().map_or(0, draining);
             let shut = name.and_then(|name| self.dispatcher.gates().shut(&name));
@@ -174,10 +187,12 @@ impl Sampled for Observer {
             }
         }
         let (mut components, mut canaries) = (BTreeMap::new(), BTreeMap::new());
+        let mut stored = BTreeMap::new();
         for slot in self.handlers().await {
             if let Some(canary) = &slot.canary {
                 canaries.insert(slot.component.clone(), canary.percent);
             }
+            stored.extend(slot.stored.map(|own| (slot.component.clone(), own.size())));
             *components.entry(slot.state).or_insert(0) += 1;
         }
         Sample {
@@ -191,6 +206,7 @@ impl Sampled for Observer {
             lags,
             components,
             canaries,
+            stored,
         }
     }
 }

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use qx_events::{Component, Digest, Order};
+use qx_events::{Component, Digest, Order, StateSize};
 use qx_pipeline::Trial;
 use qx_sandbox::LoadStep;
 
-use crate::admin::{CanaryView, HandlerView, RightsView};
+use crate::admin::{CanaryView, HandlerView, RightsView, StoredView};
 use crate::signing::Standing;
 
 /// Why a file is not in service.
@@ -204,6 +204,10 @@ impl Slot {
             signed_by: standing.and_then(Standing::by).map(|key| key.to_string()),
             consumed_by: None,
             rights: serving.map(|component| RightsView::of(&component.settings.rights)),
+            // How much it is the database knows.
+            stored: serving.map(|component| {
+                StoredView::of(StateSize::default(), component.settings.limits.state)
+            }),
             draining: 0,
             loading: None,
             canary: self.canary().map(|(_, trial)| canary_view(trial)),

@@ -2,6 +2,7 @@
 //! scripts depend on them.
 
 mod deploys;
+mod migrate;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use uuid::Uuid;
 
 use crate::guest::project::Language;
 pub(super) use deploys::{HistoryArgs, LoadArgs, RollbackArgs, SwapArgs};
+pub(super) use migrate::MigrateArgs;
 
 /// Runs event handlers that are WebAssembly components: from a transactional
 /// outbox, over NATS JetStream, with effects that happen once.
@@ -37,7 +39,7 @@ pub enum Command {
     /// The daemon.
     Run(RunArgs),
     /// Creates or updates the tables in the database.
-    Migrate,
+    Migrate(MigrateArgs),
     /// Makes the project of a new handler.
     New(NewArgs),
     /// Compiles a handler to a component.

@@ -10,7 +10,7 @@ use super::args::{Output, PauseArgs};
 use super::exit::{Exit, Failure};
 use super::screen;
 use crate::admin::client::{self, ClientError};
-use crate::admin::{Request, RightsView};
+use crate::admin::{Request, RightsView, StoredView};
 use crate::config::Config;
 use crate::open;
 
@@ -90,6 +90,7 @@ pub(super) async fn list(config: Option<&Path>, output: Output) -> Result<Exit, 
                 };
                 let events = handler.events.join(" ");
                 let rights = handler.rights.as_ref().map(RightsView::line);
+                let stored = handler.stored.as_ref().map(StoredView::line);
                 vec![
                     handler.component.clone(),
                     digest,
@@ -97,6 +98,7 @@ pub(super) async fn list(config: Option<&Path>, output: Output) -> Result<Exit, 
                     signed(handler),
                     events,
                     rights.unwrap_or_default(),
+                    stored.unwrap_or_default(),
                     reason,
                 ]
             };
@@ -108,6 +110,7 @@ pub(super) async fn list(config: Option<&Path>, output: Output) -> Result<Exit, 
                 "SIGNED BY",
                 "EVENTS",
                 "RIGHTS",
+                "STATE KEPT",
                 "REASON",
             ];
             screen::table(&heading, &rows);

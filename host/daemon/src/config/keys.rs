@@ -50,6 +50,10 @@ pub(super) mod bounds {
     const REQUESTS_MAX: u64 = 1_000;
     /// It is in the host's memory and the guest's at once.
     const RESPONSE_KB_MAX: u64 = 16_384;
+    /// What a billion keys need is a database of the component's own.
+    const STATE_KEYS_MAX: u64 = 1_000_000_000;
+    /// The same in bytes: a tebibyte.
+    const STATE_MB_MAX: u64 = 1 << 20;
     /// More attempts than this are a queue that never empties.
     const ATTEMPTS_MAX: u64 = 1_000;
 
@@ -104,6 +108,12 @@ pub(super) mod bounds {
     }
     pub(in super::super) const fn http_response(section: &'static str) -> Key {
         number(section, "http_response_kb", 1, RESPONSE_KB_MAX, "KiB")
+    }
+    pub(in super::super) const fn state_keys(section: &'static str) -> Key {
+        number(section, "state_keys", 0, STATE_KEYS_MAX, "keys")
+    }
+    pub(in super::super) const fn state_mb(section: &'static str) -> Key {
+        number(section, "state_mb", 0, STATE_MB_MAX, "MiB")
     }
 }
 
@@ -282,6 +292,12 @@ keys! {
     DEFAULTS_HTTP_RESPONSE = bounds::http_response("defaults")
         .default("1024")
         .doc("Body of one answer.");
+    DEFAULTS_STATE_KEYS = bounds::state_keys("defaults")
+        .default("1000000")
+        .doc("Keys of the component's state, over all calls and tenants.");
+    DEFAULTS_STATE_MB = bounds::state_mb("defaults")
+        .default("1024")
+        .doc("Keys and values of the component's state, over all calls and tenants.");
 
     // 1,000 is the most that the broker takes as one batch.
     RELAY_BATCH = number("relay", "batch", 1, 1_000, "rows")

@@ -1,6 +1,8 @@
 //! The table of limits that `docs/limits.md` holds, written from the table of keys
 //! and the sandbox's own: a limit that is not documented cannot exist.
 
+use qx_sandbox::FixedLimit;
+
 use super::key::{Key, Kind};
 use super::keys;
 
@@ -32,8 +34,10 @@ const fn limit(
 
 const FAILS: &str = "the attempt fails, the instance is dropped";
 
+const OVERFULL: &str = "nothing of the call is committed, its event is a dead letter; what deletes or writes less goes on";
+
 /// Every limit that can be set.
-static SET: [Limit; 15] = [
+static SET: [Limit; 17] = [
     limit(
         "deadline",
         &keys::DEFAULTS_TIMEOUT,
@@ -90,6 +94,18 @@ static SET: [Limit; 15] = [
         "`send` tells the handler; the connection is closed",
     ),
     limit(
+        "state_keys",
+        &keys::DEFAULTS_STATE_KEYS,
+        "[limits] state_keys",
+        OVERFULL,
+    ),
+    limit(
+        "state_mb",
+        &keys::DEFAULTS_STATE_MB,
+        "[limits] state_mb",
+        OVERFULL,
+    ),
+    limit(
         "",
         &keys::DEFAULTS_CONCURRENCY,
         "concurrency",
@@ -115,6 +131,55 @@ static SET: [Limit; 15] = [
         "it is not loaded; what is in service stays",
     ),
 ];
+
+/// Those of requests, which nobody can set.
+static HTTP: [FixedLimit; 5] = [
+    request(
+        "http_url",
+        "the URL of a request",
+        qx_outbound::URL_BYTES_MAX,
+        "bytes",
+    ),
+    request(
+        "http_headers",
+        "headers of a request",
+        qx_outbound::REQUEST_HEADERS_MAX,
+        "headers",
+    ),
+    request(
+        "http_headers",
+        "their names and values together",
+        qx_outbound::REQUEST_HEADER_BYTES_MAX,
+        "bytes",
+    ),
+    request(
+        "http_response_headers",
+        "headers of an answer",
+        qx_outbound::RESPONSE_HEADERS_MAX,
+        "headers",
+    ),
+    request(
+        "http_response_headers",
+        "all of them, with the first line",
+        qx_outbound::RESPONSE_HEADER_BYTES_MAX,
+        "bytes",
+    ),
+];
+
+const fn request(
+    word: &'static str,
+    what: &'static str,
+    value: usize,
+    unit: &'static str,
+) -> FixedLimit {
+    FixedLimit {
+        word,
+        what,
+        value: value as u64,
+        unit,
+        then: "`send` tells the handler",
+    }
+}
 
 /// The table, as Markdown.
 pub fn table() -> String {
@@ -143,8 +208,8 @@ pub fn table() -> String {
             at_most(key),
         )
     }));
-    rows.extend(qx_sandbox::FIXED.iter().map(|limit| {
-        let qx_sandbox::FixedLimit {
+    rows.extend(qx_sandbox::FIXED.iter().chain(&HTTP).map(|limit| {
+        let FixedLimit {
             word,
             what,
             value,

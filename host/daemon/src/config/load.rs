@@ -10,6 +10,7 @@ use qx_broker::PublishWay;
 use qx_events::shard::Split;
 use qx_events::{
     CanaryPolicy, Capability, KeyField, Limits, RetryPolicy, Rights, Settings, StartFrom,
+    StateBounds,
 };
 use qx_pipeline::RowOrder;
 use url::Url;
@@ -268,6 +269,10 @@ fn defaults(reader: &Reader<'_>) -> Settings {
             value_bytes: size(reader.number(&keys::DEFAULTS_VALUE)) << 10,
             http_requests: count(reader.number(&keys::DEFAULTS_HTTP_REQUESTS)),
             http_response_bytes: size(reader.number(&keys::DEFAULTS_HTTP_RESPONSE)) << 10,
+            state: StateBounds {
+                keys: reader.number(&keys::DEFAULTS_STATE_KEYS),
+                bytes: reader.number(&keys::DEFAULTS_STATE_MB) << 20,
+            },
             ..Limits::default()
         },
         concurrency: size(reader.number(&keys::DEFAULTS_CONCURRENCY)),

@@ -15,7 +15,7 @@ use std::time::Duration;
 use qx_events::shard::Split;
 use qx_events::{
     BreakerPolicy, CanaryPolicy, Inbox, KeyField, Limits, Order, Pattern, RetryPolicy, Reuse,
-    Rights, Settings, Versions,
+    Rights, Settings, StateBounds, Versions,
 };
 use toml_edit::TableLike;
 
@@ -190,6 +190,10 @@ fn read_settings(reader: &Reader<'_>, host: &ComponentsConfig) -> Settings {
         http_requests: number(&keys::HTTP_REQUESTS).map_or(limits.http_requests, count),
         http_response_bytes: number(&keys::HTTP_RESPONSE)
             .map_or(limits.http_response_bytes, |kb| size(kb) << 10),
+        state: StateBounds {
+            keys: number(&keys::STATE_KEYS).unwrap_or(limits.state.keys),
+            bytes: number(&keys::STATE_MB).map_or(limits.state.bytes, |mb| mb << 20),
+        },
     };
     Settings {
         retry,

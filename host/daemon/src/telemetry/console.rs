@@ -110,8 +110,8 @@ impl Console {
                 self.calm.relay_moved();
                 true
             }
-            // With one process there is nothing to tell.
-            Sight::RelayLeads(_) | Sight::InCharge { .. } => false,
+            // With one process there is nothing to tell; and the dead letter is the news.
+            Sight::RelayLeads(_) | Sight::InCharge { .. } | Sight::Overfull { .. } => false,
             Sight::SetAside { .. }
             | Sight::StreamRegressed { .. }
             | Sight::Done { .. }

@@ -98,6 +98,13 @@ impl Scene {
         }
     }
 
+    pub(super) fn overfull(&self) -> Sight<'_> {
+        Sight::Overfull {
+            component: &self.component,
+            limit: qx_events::StateLimit::Keys,
+        }
+    }
+
     pub(super) fn held(&self) -> Sight<'_> {
         Sight::Held {
             component: &self.component,

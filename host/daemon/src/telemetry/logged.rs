@@ -76,6 +76,9 @@ impl Witness for Logged {
                 let reason = cut(&reason.text);
                 tracing::info!(%component, %event_name, attempts, kind, %reason, "dead letter");
             }
+            Sight::Overfull { component, limit } => {
+                tracing::debug!(%component, %limit, "not committed: it would have more state than it may");
+            }
             Sight::Paused {
                 component,
                 by,

@@ -169,6 +169,10 @@ impl Witness for Metered {
             Sight::Buried {
                 component, reason, ..
             } => self.buried(component, reason.kind),
+            Sight::Overfull { component, limit } => {
+                let labels = [component.as_str(), limit.as_str()];
+                self.metrics.counter(&names::LIMITS, &labels).increment(1);
+            }
             Sight::Paused { component, by, .. } => self.paused(component, *by, 1.0),
             Sight::Unpaused { component, by } => self.paused(component, *by, 0.0),
             Sight::Held { component, .. } => {
@@ -216,6 +220,7 @@ mod tests {
             metered.saw(&scene.redelivered("busy"));
             metered.saw(&scene.buried("no"));
             metered.saw(&scene.buried_as(DeadReasonKind::Malformed, "no"));
+            metered.saw(&scene.overfull());
             metered.saw(&scene.held());
             metered.saw(&scene.held());
             metered.saw(&scene.resumed());
@@ -238,6 +243,7 @@ mod tests {
             "qx_attempt_duration_seconds_count{component=\"stars\"} 3",
             "qx_dead_letters_total{component=\"stars\",reason=\"rejected\"} 1",
             "qx_dead_letters_total{component=\"stars\",reason=\"malformed\"} 1",
+            "qx_limits_hit_total{component=\"stars\",limit=\"state_keys\"} 1",
             "qx_component_holds_total{component=\"stars\"} 2",
             "qx_component_held{component=\"stars\"} 0",
             "qx_component_paused{component=\"stars\",by=\"breaker\"} 1",

@@ -91,6 +91,10 @@ metrics! {
         "Messages given to the component and not settled yet.";
     IN_CHARGE = Kind::Gauge, "qx_component_in_charge", "", ["component"],
         "Of a component with `order = \"key\"`: 1 while this process consumes it, alone among all hosts, else 0.";
+    STATE_KEYS = Kind::Gauge, "qx_component_state_keys", "keys", ["component"],
+        "Keys of the component's state, over all tenants: what `limits.state_keys` bounds.";
+    STATE_BYTES = Kind::Gauge, "qx_component_state_bytes", "bytes", ["component"],
+        "Bytes of its keys and values: what `limits.state_mb` bounds.";
     HELD = Kind::Gauge, "qx_component_held", "", ["component"],
         "1 while the component waits for something that does not answer, else 0.";
     HOLDS = Kind::Counter, "qx_component_holds_total", "times", ["component"],

@@ -1,5 +1,6 @@
 //! Requests of handlers as spans and figures: whose, where to, and how they ended.
-//! Never: a path, a query, a header or a body, which may all be secrets.
+//! Never: a path, a query, a header or a body, which may all be secrets, or a host that
+//! the component may send nothing to, which is the guest's own text.
 
 use std::sync::Arc;
 
@@ -7,9 +8,10 @@ use async_trait::async_trait;
 use metrics::Histogram;
 use qx_events::ComponentName;
 use qx_events::ports::{Http, HttpError, HttpRequest, HttpResponse};
+use qx_events::web::{HttpGrant, Origin};
 use qx_pipeline::trace::{Propagation, TARGET};
 use tokio::time::Instant;
-use tracing::field::Empty;
+use tracing::field::{self, Empty};
 use tracing::{Instrument, Span};
 use url::Url;
 
@@ -20,20 +22,22 @@ use super::names;
 pub struct Watched {
     inner: Arc<dyn Http>,
     component: ComponentName,
+    grants: Vec<HttpGrant>,
     propagation: Arc<dyn Propagation>,
     meters: Option<(Metrics, Histogram)>,
 }
 
 impl Watched {
-    /// Makes spans, and counts nothing yet.
+    /// Makes spans, and counts nothing yet. What `grants` cover may be named.
     pub fn new(
         inner: Arc<dyn Http>,
-        component: ComponentName,
+        (component, grants): (ComponentName, Vec<HttpGrant>),
         propagation: Arc<dyn Propagation>,
     ) -> Self {
         Self {
             inner,
             component,
+            grants,
             propagation,
             meters: None,
         }
@@ -62,7 +66,7 @@ impl Watched {
 #[async_trait]
 impl Http for Watched {
     async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let span = span(&request);
+        let span = self.span(&request);
         // What is sent on belongs to this span, which is a part of the delivery's.
         let own = self.propagation.enter(&span, None);
         request.trace = own.or(request.trace);
@@ -86,30 +90,32 @@ impl Http for Watched {
     }
 }
 
-/// By the conventions for clients of HTTP. Of the URL only its host and port.
-fn span(request: &HttpRequest) -> Span {
-    let url = Url::parse(&request.url).ok();
-    let host = url.as_ref().and_then(Url::host_str);
-    let port = url.as_ref().and_then(Url::port_or_known_default);
-    let method = method(&request.method);
-    tracing::info_span!(
-        target: TARGET,
-        "http",
-        otel.name = method,
-        otel.kind = "client",
-        http.request.method = method,
-        server.address = host,
-        server.port = port,
-        http.response.status_code = Empty,
-        error.type = Empty,
-    )
+impl Watched {
+    /// By the conventions for clients of HTTP. Of the URL only its origin.
+    fn span(&self, request: &HttpRequest) -> Span {
+        let url = Url::parse(&request.url).ok();
+        let origin = url.as_ref().and_then(Origin::of);
+        let origin = origin.filter(|origin| self.grants.iter().any(|grant| grant.covers(origin)));
+        let method = method(&request.method);
+        tracing::info_span!(
+            target: TARGET,
+            "http",
+            otel.name = method.unwrap_or("HTTP"),
+            otel.kind = "client",
+            http.request.method = method.unwrap_or("_OTHER"),
+            url.scheme = origin.as_ref().map(|origin| field::display(origin.scheme())),
+            server.address = origin.as_ref().map(|origin| field::display(origin.host())),
+            server.port = origin.as_ref().map(Origin::port),
+            http.response.status_code = Empty,
+            error.type = Empty,
+        )
+    }
 }
 
 /// The methods that everybody knows; the guest's own words are no attribute.
-fn method(text: &str) -> &'static str {
+fn method(text: &str) -> Option<&'static str> {
     const KNOWN: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
-    let known = KNOWN.into_iter().find(|own| own.eq_ignore_ascii_case(text));
-    known.unwrap_or("HTTP")
+    KNOWN.into_iter().find(|own| own.eq_ignore_ascii_case(text))
 }
 
 /// The class of a status: few values, as a label needs.
@@ -153,7 +159,7 @@ mod tests {
         for status in [200, 204, 503, 0] {
             let stars = ComponentName::parse("stars").unwrap();
             let inner = Arc::new(Answers(status));
-            let watched = Watched::new(inner, stars, Arc::new(PassThrough));
+            let watched = Watched::new(inner, (stars, Vec::new()), Arc::new(PassThrough));
             let request = HttpRequest {
                 method: "GET".to_owned(),
                 url: "https://x.example/planted?planted".to_owned(),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use qx_events::ComponentName;
 use qx_events::ports::{Lag, OutboxStatus};
+use qx_events::{ComponentName, StateSize};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,8 @@ pub struct Sample {
     pub components: BTreeMap<String, usize>,
     /// The shares of builds that are tried, in percent, by component.
     pub canaries: BTreeMap<String, u8>,
+    /// How much state each component has.
+    pub stored: BTreeMap<String, StateSize>,
 }
 
 /// Can be looked at.
@@ -110,6 +112,15 @@ fn figures(sample: &Sample) -> Metrics {
             .gauge(&names::CANARY, &[component.as_str()])
             .set(f64::from(*percent));
     }
+    for (component, size) in &sample.stored {
+        let labels = &[component.as_str()];
+        figures
+            .gauge(&names::STATE_KEYS, labels)
+            .set(count(size.keys));
+        figures
+            .gauge(&names::STATE_BYTES, labels)
+            .set(count(size.bytes));
+    }
     for (state, components) in &sample.components {
         figures
             .gauge(&names::COMPONENTS, &[state.as_str()])
@@ -166,6 +177,7 @@ mod tests {
             dead_letters: Some(9),
             components: BTreeMap::from([("serving".to_owned(), 1)]),
             canaries: BTreeMap::from([("stars".to_owned(), 10)]),
+            stored: BTreeMap::from([("stars".to_owned(), StateSize { keys: 5, bytes: 60 })]),
         }
     }
 
@@ -178,6 +190,8 @@ mod tests {
         let text = metrics.render();
         for line in [
             "qx_outbox_pending 7",
+            "qx_component_state_keys{component=\"stars\"} 5",
+            "qx_component_state_bytes{component=\"stars\"} 60",
             "qx_canary_percent{component=\"stars\"} 10",
             "qx_outbox_oldest_pending_seconds 1.5",
             "qx_outbox_published_kept 3",

@@ -45,9 +45,14 @@ pub enum HttpError {
     /// It is no request that can be sent.
     #[error("invalid: {0}")]
     Invalid(String),
-    /// The answer is larger than a limit; says which, and its value.
-    #[error("too large: {0}")]
-    TooLarge(String),
+    /// The request or its answer is larger than a limit.
+    #[error("too large: {message}")]
+    Limit {
+        /// The limit's word in metrics.
+        word: &'static str,
+        /// Which it is, and its value.
+        message: String,
+    },
     /// There was no whole answer in time.
     #[error("timeout: {0}")]
     Timeout(String),
@@ -68,7 +73,7 @@ impl HttpError {
         match self {
             Self::Denied(_) => "denied",
             Self::Invalid(_) => "invalid",
-            Self::TooLarge(_) => "too-large",
+            Self::Limit { .. } => "too-large",
             Self::Timeout(_) => "timeout",
             Self::Connect(_) => "connect",
             Self::Tls(_) => "tls",

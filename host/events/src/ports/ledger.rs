@@ -12,6 +12,7 @@ use crate::effects::Effects;
 use crate::fault::Fault;
 use crate::name::ComponentName;
 use crate::ports::Fence;
+use crate::state::{Overfull, StateBounds, StateSize};
 
 /// What one delivery wants to commit.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct Settlement {
     pub tenant_id: Option<Uuid>,
     /// What to change.
     pub effects: Effects,
+    /// How much state the component may have afterwards.
+    pub bounds: StateBounds,
     /// A dead letter that was handled at last: removed in the same commit.
     pub replayed: Option<Uuid>,
     /// The lease that must still be held for it. `None`: none is needed.
@@ -66,6 +69,8 @@ pub enum Settled {
     /// The lease that it needs was taken by somebody else; nothing of this was
     /// written.
     Fenced,
+    /// The component would have more state than it may; nothing of this was written.
+    Overfull(Overfull),
 }
 
 /// A value of a component's state.
@@ -125,10 +130,14 @@ pub trait Ledger: Send + Sync {
 
     /// Commits all of them in one transaction. The answer at index i belongs to
     /// settlement i. One that is a duplicate or in conflict (also with one earlier
-    /// in the group), or whose lease is lost, is left out; the others are committed.
+    /// in the group), whose lease is lost, or that would leave more state than there may
+    /// be, is left out; the others are committed.
     /// A lease that is needed cannot be taken while the transaction lasts. On a fault
     /// nothing is committed, or, if it is transient, perhaps everything.
     async fn settle(&self, group: &[Settlement]) -> Result<Vec<Settled>, Fault>;
+
+    /// How much state each component has, by the count that the commits keep.
+    async fn state_sizes(&self) -> Result<Vec<(ComponentName, StateSize)>, Fault>;
 
     /// Groups whose commits do not get in each other's way. One, where everything is
     /// written through one connection.

@@ -22,6 +22,8 @@ pub struct Statement {
     pub parameters: Vec<SqlValue>,
     /// What is asked of it.
     pub wants: Wants,
+    /// How long it may run: what its call has left for it.
+    pub time: Duration,
 }
 
 /// What is asked of a statement.

@@ -67,6 +67,7 @@ impl Task {
             event_id: self.envelope.event_id,
             tenant_id: self.envelope.tenant_id,
             effects,
+            bounds: self.component.settings.limits.state,
             replayed: self.replayed,
             fence: self.fence.clone(),
             recorded: self.start.begun().is_some(),

@@ -4,7 +4,7 @@
 //! Never: calls a handler, or decides what becomes of the message.
 
 use qx_events::ports::{Settled, SqlTransaction};
-use qx_events::{DeadReason, DeadReasonKind, Effects, Known};
+use qx_events::{DeadReason, DeadReasonKind, Effects, Known, Overfull};
 
 use super::{Dispatcher, Task};
 use crate::backoff::Backoff;
@@ -22,6 +22,18 @@ pub(super) enum Committed {
 }
 
 impl Dispatcher {
+    /// No attempt would change it: somebody has to make room, or to allow more.
+    fn overfull(&self, task: &Task, over: Overfull) -> Committed {
+        self.saw(&Sight::Overfull {
+            component: &task.component.name,
+            limit: over.limit,
+        });
+        Committed::Refused(DeadReason {
+            kind: DeadReasonKind::Rejected,
+            text: over.to_string(),
+        })
+    }
+
     /// Commits in the transaction in which the call ran its SQL. There is one try: what
     /// was lost with the connection is called again, unless it was committed after all.
     pub(super) async fn commit_with(
@@ -44,6 +56,7 @@ impl Dispatcher {
             Ok(Settled::Duplicate) => return Committed::Duplicate,
             Ok(Settled::Conflict) => return Committed::Overtaken,
             Ok(Settled::Fenced) => return Committed::Fenced,
+            Ok(Settled::Overfull(over)) => return self.overfull(task, over),
             Err(fault) if fault.is_transient() => fault,
             Err(fault) => {
                 return Committed::Refused(DeadReason {
@@ -93,6 +106,7 @@ impl Dispatcher {
                 }
                 Ok(Settled::Conflict) => return Committed::Overtaken,
                 Ok(Settled::Fenced) => return Committed::Fenced,
+                Ok(Settled::Overfull(over)) => return self.overfull(task, over),
                 Err(Unsettled::Stopping) => return Committed::Stopped,
                 Err(Unsettled::Fault(fault, again)) if fault.is_transient() => {
                     (settlement, unknown) = (*again, true);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use qx_events::ports::{Answer, Sql, SqlBounds, SqlRefusal, SqlTransaction, Statement, Statements};
 use qx_events::{Component, Fault, Outcome};
+use tokio::time::Instant;
 
 /// Where a call's statements go.
 pub(super) struct CallSql {
@@ -80,7 +81,8 @@ impl CallSql {
 
 #[async_trait]
 impl Statements for CallSql {
-    async fn run(&self, statement: Statement) -> Result<Result<Answer, SqlRefusal>, Fault> {
+    async fn run(&self, mut statement: Statement) -> Result<Result<Answer, SqlRefusal>, Fault> {
+        let asked = Instant::now();
         let mut transaction = match self.take() {
             Slot::Unused => self.begin().await?,
             Slot::Open(transaction) => transaction,
@@ -91,6 +93,8 @@ impl Statements for CallSql {
                 ));
             }
         };
+        // A connection that had to be opened is paid for with the statement's time.
+        statement.time = statement.time.saturating_sub(asked.elapsed());
         let answer = transaction.run(&statement).await?;
         self.put(transaction);
         Ok(answer)

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use async_trait::async_trait;
 use futures::future::join_all;
 use qx_events::ports::{Note, Settled, Settlement};
-use qx_events::{ComponentName, Known};
+use qx_events::{ComponentName, Known, StateSize};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -66,6 +66,10 @@ impl Ledger for Slow {
     }
 
     async fn settle(&self, _: &[Settlement]) -> Result<Vec<Settled>, Fault> {
+        Ok(Vec::new())
+    }
+
+    async fn state_sizes(&self) -> Result<Vec<(ComponentName, StateSize)>, Fault> {
         Ok(Vec::new())
     }
 }

@@ -4,7 +4,9 @@
 //! one, and only what the guest holds goes over. Nothing here is applied: what the
 //! call wants to change leaves as effects, when it has succeeded.
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use qx_events::ports::{Clock, Invocation};
 use qx_events::{Breach, ComponentName, Effects, Fault, Settings};
@@ -21,6 +23,11 @@ use crate::outside::Outside;
 /// Values of the largest size that one call may hold in the host at once: state
 /// that it read or wrote, and payloads that it emitted, taken together.
 pub(crate) const VALUES_KEPT_MAX: usize = 32;
+
+/// Of a call's time, in tenths, what its requests and statements may take: of the usual
+/// five seconds half a one is left for the handler's answer.
+pub(crate) const WAITING_TENTHS: u32 = 9;
+const TENTHS: u32 = 10;
 
 /// What all calls of a component share.
 pub(crate) struct Shared {
@@ -39,6 +46,16 @@ pub(crate) enum Stop {
     Fault(Fault),
 }
 
+/// What an instance is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// An event is handled.
+    Call,
+    /// It is made once and thrown away, to see whether it comes up: what it does must
+    /// not leave the host.
+    Rehearsal,
+}
+
 /// One call.
 pub(crate) struct Context {
     pub(crate) shared: Arc<Shared>,
@@ -54,6 +71,8 @@ pub(crate) struct Context {
     pub(crate) begun: Instant,
     /// Requests that it has sent.
     pub(crate) requests: u32,
+    /// What this is about.
+    pub(crate) purpose: Purpose,
     calls: u32,
     kept_bytes: usize,
     stop: Option<Stop>,
@@ -72,6 +91,7 @@ impl Context {
             statements: 0,
             begun: Instant::now(),
             requests: 0,
+            purpose: Purpose::Call,
             calls: 0,
             kept_bytes: 0,
             stop: None,
@@ -94,6 +114,7 @@ impl Context {
             statements: _,
             begun: _,
             requests: _,
+            purpose: _,
             calls: _,
             kept_bytes: _,
             stop: _,
@@ -113,6 +134,21 @@ impl Context {
             )));
         }
         Ok(())
+    }
+
+    /// What the guest is told of a limit that it hit, and may go on: counted once for
+    /// each call.
+    pub(crate) fn over(&self, limit: &'static str, why: impl fmt::Display) -> String {
+        self.log.hit(limit);
+        format!("{limit}: {why}")
+    }
+
+    /// How long what the call waits for may take: so that it ends before the call does,
+    /// and the handler can say what it makes of it.
+    pub(crate) fn time_left(&self) -> Duration {
+        let whole = self.shared.settings.limits.timeout;
+        let ends = whole / TENTHS * WAITING_TENTHS;
+        ends.saturating_sub(self.begun.elapsed())
     }
 
     /// Whether the host has decided to end this call.

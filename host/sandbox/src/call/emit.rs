@@ -42,26 +42,18 @@ impl Host for Context {
 }
 
 impl Context {
-    /// Says no to the guest, which may go on, and counts that it was said.
-    fn over(&self, limit: &'static str, why: String) -> Error {
-        self.log.hit(limit);
-        Error::Limit(why)
-    }
-
     fn record(&mut self, event: emit::NewEvent) -> Result<String, Error> {
         let limits = &self.shared.settings.limits;
         let index = self.emitted.0.len();
         if u32::try_from(index).is_ok_and(|count| count >= limits.emitted_events) {
             let max = limits.emitted_events;
-            return Err(self.over(
-                "emitted_events",
-                format!("a call emits at most {max} events"),
-            ));
+            let why = format!("a call emits at most {max} events");
+            return Err(Error::Limit(self.over("emitted_events", why)));
         }
         let (bytes, max) = (event.payload.len(), limits.value_bytes);
         if bytes > max {
             let why = format!("a payload has at most {max} bytes, this one has {bytes}");
-            return Err(self.over("value_kb", why));
+            return Err(Error::Limit(self.over("value_kb", why)));
         }
         let invalid = |why: String| Error::Invalid(visible(&why, WHY_BYTES_MAX));
         let name = EventName::parse(&event.name).map_err(|error| invalid(error.to_string()))?;
@@ -82,10 +74,8 @@ impl Context {
         let payload = json::payload(event.payload)
             .map_err(|error| invalid(format!("the payload is not JSON: {error}")))?;
         self.keep(bytes, 0).map_err(|max| {
-            self.over(
-                "value_kb",
-                format!("a call keeps at most {max} bytes in all"),
-            )
+            let why = format!("a call keeps at most {max} bytes in all");
+            Error::Limit(self.over("value_kb", why))
         })?;
         let envelope = Envelope {
             ordering_key: key,
@@ -107,7 +97,10 @@ impl Context {
     /// When it is to leave. A wait counts from the commit, by the database's clock: it
     /// stays a wait until then.
     fn due(&self, due: Option<emit::Due>) -> Result<Due, Error> {
-        let far = || self.over("due", format!("an event is due within {DUE_DAYS_MAX} days"));
+        let far = || {
+            let why = format!("an event is due within {DUE_DAYS_MAX} days");
+            Error::Limit(self.over("due", why))
+        };
         match due {
             None => Ok(Due::AtOnce),
             Some(emit::Due::After(ms)) => {

@@ -9,13 +9,9 @@ use std::time::Duration;
 
 use qx_events::ports::{HttpError, HttpRequest, HttpResponse};
 
-use crate::call::context::Context;
+use crate::call::context::{Context, Purpose};
 use crate::call::text::visible;
 use crate::contract::http::{Body, Error, Header, Host, Request, Response};
-
-/// What of a call's time its requests leave for the handler's answer: one part in so
-/// many, which is half a second of the usual five.
-const TIME_LEFT_PART: u32 = 10;
 
 /// Bytes of a text about a request: it may quote the server.
 const WHY_BYTES_MAX: usize = 600;
@@ -40,6 +36,12 @@ impl Context {
         &mut self,
         request: Request,
     ) -> Result<(HttpRequest, Arc<dyn qx_events::ports::Http>), Error> {
+        if self.purpose == Purpose::Rehearsal {
+            return Err(Error::Denied(
+                "no event is being handled: a component that is only tried sends no requests, send them from the handler"
+                    .to_owned(),
+            ));
+        }
         let limits = &self.shared.settings.limits;
         let Some(client) = self.shared.outside.http.as_ref().map(Arc::clone) else {
             let component = &self.shared.name;
@@ -49,10 +51,8 @@ impl Context {
         };
         if self.requests >= limits.http_requests {
             let max = limits.http_requests;
-            self.log.hit("http_requests");
-            return Err(Error::Limit(format!(
-                "a call sends at most {max} requests (limits.http_requests)"
-            )));
+            let why = format!("a call sends at most {max} requests (limits.http_requests)");
+            return Err(Error::Limit(self.over("http_requests", why)));
         }
         let body = match request.body {
             Some(Body::Text(text)) => text.into_bytes(),
@@ -61,10 +61,9 @@ impl Context {
         };
         let (bytes, max) = (body.len(), limits.value_bytes);
         if bytes > max {
-            self.log.hit("value_kb");
-            return Err(Error::Limit(format!(
-                "a body has at most {max} bytes, this one has {bytes} (limits.value_kb)"
-            )));
+            let why =
+                format!("a body has at most {max} bytes, this one has {bytes} (limits.value_kb)");
+            return Err(Error::Limit(self.over("value_kb", why)));
         }
         self.requests += 1;
         let asked = request.timeout.map_or(Duration::MAX, Duration::from_millis);
@@ -74,18 +73,11 @@ impl Context {
             url: request.url,
             headers: headers.map(|header| (header.name, header.value)).collect(),
             body,
-            timeout: asked.min(self.time_for_requests()),
+            timeout: asked.min(self.time_left()),
             response_bytes_max: limits.http_response_bytes,
             trace: self.invocation.trace.clone(),
         };
         Ok((request, client))
-    }
-
-    /// The rest of the call's time, without the part that is the handler's.
-    fn time_for_requests(&self) -> Duration {
-        let whole = self.shared.settings.limits.timeout;
-        let ends = whole.saturating_sub(whole / TIME_LEFT_PART);
-        ends.saturating_sub(self.begun.elapsed())
     }
 
     fn declined(&self, error: &HttpError) -> Error {
@@ -93,10 +85,7 @@ impl Context {
         match error {
             HttpError::Denied(why) => Error::Denied(words(why)),
             HttpError::Invalid(why) => Error::Invalid(words(why)),
-            HttpError::TooLarge(why) => {
-                self.log.hit("http_response_kb");
-                Error::Limit(words(why))
-            }
+            HttpError::Limit { word, message } => Error::Limit(self.over(word, words(message))),
             HttpError::Timeout(why) => Error::Timeout(words(why)),
             HttpError::Connect(why) => Error::Connect(words(why)),
             HttpError::Tls(why) => Error::Tls(words(why)),

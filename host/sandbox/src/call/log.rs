@@ -203,6 +203,8 @@ impl GuestLog {
             return;
         }
         written.hit.push(limit);
+        let (component, event_id) = (&written.call.component, written.call.event_id);
+        tracing::debug!(%component, %event_id, limit, "limit hit");
         if let Some(sink) = &self.sink {
             sink.limit(&written.call, limit);
         }

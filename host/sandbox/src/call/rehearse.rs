@@ -2,7 +2,8 @@
 //! in service: what does not come up is a reason not to load it, and no dead letter.
 //!
 //! On the budget of a call. No handler is called; what the guest writes or emits
-//! while it comes up is dropped, and it finds no state.
+//! while it comes up is dropped, it finds no state, and it reaches no server and no
+//! database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use qx_events::{Envelope, EventName, Fault, Outcome};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::call::context::Purpose;
 use crate::call::cpu::CpuMeter;
 use crate::call::instance::{End, Instance};
 use crate::call::log::GuestLog;
@@ -91,6 +93,7 @@ impl Build {
     ) -> (Outcome, Counted) {
         let log = Arc::clone(&own.0);
         let mut instance = Instance::new(self, invocation, own, End::untold());
+        instance.context().purpose = Purpose::Rehearsal;
         let guest = instance.come_up(&self.pre).await;
         log.finish();
         let (counted, answer) = (instance.counted(), guest.map(|_| Ok(())));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use qx_events::ports::{Answer, SqlRefusal, SqlValue, Statement, Wants};
 
-use crate::call::context::{Context, Stop};
+use crate::call::context::{Context, Purpose, Stop};
 use crate::call::text::visible;
 use crate::contract::sql::{Error, Host, Refusal as Refused, Value};
 
@@ -26,9 +26,16 @@ impl Context {
         wants: Wants,
     ) -> wasmtime::Result<Result<Answer, Error>> {
         self.enter()?;
+        if self.purpose == Purpose::Rehearsal {
+            return Ok(Err(Error::Refused(Refused {
+                sqlstate: "25000".to_owned(), // Invalid transaction state.
+                message: "no event is being handled: a component that is only tried runs no statements, run them from the handler"
+                    .to_owned(),
+            })));
+        }
         if self.statements >= STATEMENTS_MAX {
             let why = format!("a call runs at most {STATEMENTS_MAX} statements");
-            return Ok(Err(self.beyond("sql_statements", why)));
+            return Ok(Err(Error::Limit(self.over("sql_statements", why))));
         }
         self.statements = self.statements.saturating_add(1);
         let max = self.shared.settings.limits.value_bytes;
@@ -40,7 +47,7 @@ impl Context {
             let why = format!(
                 "a statement has at most {max} bytes with its parameters, this one has {bytes}"
             );
-            return Ok(Err(self.beyond("value_kb", why)));
+            return Ok(Err(Error::Limit(self.over("value_kb", why))));
         }
         let parameters: Vec<SqlValue> = parameters.into_iter().map(value).collect();
         if text.contains('\0') || parameters.iter().any(has_nul) {
@@ -54,22 +61,19 @@ impl Context {
             text,
             parameters,
             wants,
+            time: self.time_left(),
         };
         Ok(match statements.run(statement).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(SqlRefusal::Limit { word, message })) => Err(self.beyond(word, message)),
+            Ok(Err(SqlRefusal::Limit { word, message })) => {
+                Err(Error::Limit(self.over(word, message)))
+            }
             Ok(Err(SqlRefusal::Database { code, message })) => Err(Error::Refused(Refused {
                 sqlstate: code,
                 message: visible(&message, WHY_BYTES_MAX),
             })),
             Err(fault) => return Err(self.end(Stop::Fault(fault))),
         })
-    }
-
-    /// Says no to the guest, which may go on, and counts that it was said.
-    fn beyond(&self, limit: &'static str, why: String) -> Error {
-        self.log.hit(limit);
-        Error::Limit(why)
     }
 }
 

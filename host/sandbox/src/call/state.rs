@@ -69,20 +69,12 @@ impl State {
 }
 
 impl Context {
-    /// Says no to the guest, which may go on, and counts that it was said.
-    fn refuse(&self, limit: &'static str, why: String) -> Error {
-        self.log.hit(limit);
-        Error::Limit(why)
-    }
-
     fn write(&mut self, key: String, value: Option<String>) -> Result<(), Error> {
         let before = self.state.written_bytes(&key);
         self.keep(bytes(&key, value.as_deref()), before)
             .map_err(|max| {
-                self.refuse(
-                    "value_kb",
-                    format!("a call keeps at most {max} bytes in all"),
-                )
+                let why = format!("a call keeps at most {max} bytes in all");
+                Error::Limit(self.over("value_kb", why))
             })?;
         self.state.writes.insert(key, value);
         Ok(())
@@ -115,13 +107,19 @@ impl Host for Context {
     fn set(&mut self, key: String, value: String) -> wasmtime::Result<Result<(), Error>> {
         self.enter()?;
         let max = self.shared.settings.limits.value_bytes;
-        if let Some(why) = illegal_key(&key) {
-            return Ok(Err(self.refuse("key_bytes", why)));
+        match illegal_key(&key) {
+            Some(Illegal::Long(why)) => return Ok(Err(Error::Limit(self.over("key_bytes", why)))),
+            Some(Illegal::Nul) => {
+                return Ok(Err(Error::Limit(
+                    "a key must not contain U+0000".to_owned(),
+                )));
+            }
+            None => {}
         }
         if value.len() > max {
             let bytes = value.len();
             let why = format!("a value has at most {max} bytes, this one has {bytes}");
-            return Ok(Err(self.refuse("value_kb", why)));
+            return Ok(Err(Error::Limit(self.over("value_kb", why))));
         }
         if value.contains('\0') {
             return Ok(Err(Error::Limit(
@@ -143,15 +141,21 @@ impl Host for Context {
     }
 }
 
-fn illegal_key(key: &str) -> Option<String> {
+/// Why a text can be no key.
+enum Illegal {
+    /// It is too long; says by how much.
+    Long(String),
+    /// It has a character that no database keeps.
+    Nul,
+}
+
+fn illegal_key(key: &str) -> Option<Illegal> {
     if key.len() > KEY_BYTES_MAX {
         let bytes = key.len();
-        return Some(format!(
-            "a key has at most {KEY_BYTES_MAX} bytes, this one has {bytes}"
-        ));
+        let why = format!("a key has at most {KEY_BYTES_MAX} bytes, this one has {bytes}");
+        return Some(Illegal::Long(why));
     }
-    key.contains('\0')
-        .then(|| "a key must not contain U+0000".to_owned())
+    key.contains('\0').then_some(Illegal::Nul)
 }
 
 fn bytes(key: &str, value: Option<&str>) -> usize {

@@ -36,7 +36,7 @@ async fn a_compiler_that_crashes_is_a_load_error_that_says_how() {
 #[tokio::test]
 async fn a_compiler_that_does_not_end_is_ended() {
     for text in [
-        "sleep 1000",
+        "exec sleep 1000",
         "cat >/dev/null; exec sleep 1000",
         "exec >&-; exec sleep 1000",
     ] {

@@ -6,6 +6,9 @@
 
 use std::time::Duration;
 
+use qx_events::{Capability, Rights};
+
+use super::texts::huge_texts;
 use super::world::{World, effects};
 use crate::testing::{encode, ping};
 
@@ -14,7 +17,7 @@ use crate::testing::{encode, ping};
 const NEIGHBOURS_CALLS: u32 = 5;
 
 /// A guest, and what must become of its call.
-struct Hostile {
+pub(super) struct Hostile {
     name: &'static str,
     bytes: Vec<u8>,
     /// The outcome's word.
@@ -25,7 +28,7 @@ struct Hostile {
     endless: bool,
 }
 
-fn hostile(
+pub(super) fn hostile(
     name: &'static str,
     bytes: Vec<u8>,
     outcome: &'static str,
@@ -43,19 +46,14 @@ fn hostile(
 /// Narrow enough to be over soon. The deadline is far off, unless it is what is
 /// waited for.
 fn world(timeout: Duration) -> World {
-    World::new().limits(|limits| {
+    let mut world = World::new();
+    world.manifest.settings.rights = Rights::of(Capability::ALL);
+    world.manifest.settings.rights.sql = Some("role".to_owned());
+    world.limits(|limits| {
         limits.timeout = timeout;
         limits.cpu = Duration::from_millis(150);
         limits.memory_bytes = 8 << 20;
     })
-}
-
-/// A mebibyte of memory more, and a text of seven, given to an import.
-fn huge(call: &str) -> Vec<u8> {
-    ping(
-        &format!("(drop (memory.grow (i32.const 110))) {call} (call $ok)"),
-        "",
-    )
 }
 
 fn loops() -> Vec<Hostile> {
@@ -101,14 +99,6 @@ fn loops() -> Vec<Hostile> {
     ]
 }
 
-/// An event of small name and payload, with this key and this time.
-fn event(key: &str, due: &str) -> String {
-    format!(
-        "(call $emit-event (i32.const 0) (i32.const 1) (i32.const 1) (i32.const 0) (i32.const 1)
-            {key} {due} (i32.const 5000))"
-    )
-}
-
 /// Comes up where there is no state, as when it is loaded; spins where there is some.
 fn sly() -> String {
     r#"(func (export "_initialize")
@@ -132,79 +122,6 @@ fn hogs() -> Vec<Hostile> {
             ping(tables, "(table $t 1 funcref)"),
             "tables",
             "20000",
-        ),
-    ]
-}
-
-/// Texts of megabytes, to every import and in the answer.
-fn huge_texts() -> Vec<Hostile> {
-    vec![
-        hostile(
-            "huge line",
-            huge("(call $say (i32.const 0) (i32.const 7000000))"),
-            "host_data",
-            "1048576",
-        ),
-        hostile(
-            "huge key of the settings",
-            huge("(call $config (i32.const 0) (i32.const 7000000) (i32.const 5000))"),
-            "host_data",
-            "1048576",
-        ),
-        hostile(
-            "huge key to read",
-            huge("(call $get (i32.const 0) (i32.const 7000000) (i32.const 5000))"),
-            "host_data",
-            "1048576",
-        ),
-        hostile(
-            "huge key to delete",
-            huge("(call $delete (i32.const 0) (i32.const 7000000))"),
-            "host_data",
-            "1048576",
-        ),
-        hostile(
-            "huge reason",
-            ping(
-                "(drop (memory.grow (i32.const 110))) (call $reject (i32.const 0) (i32.const 7000000))",
-                "",
-            ),
-            "host_data",
-            "1048576",
-        ),
-        hostile(
-            "huge value",
-            huge(
-                "(call $set (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 7000000) (i32.const 5000))",
-            ),
-            "host_data",
-            "1048576",
-        ),
-        hostile(
-            "huge key of an event",
-            huge(&event(
-                "(i32.const 1) (i32.const 0) (i32.const 7000000)",
-                "(i32.const 0) (i32.const 0) (i64.const 0) (i32.const 0)",
-            )),
-            "host_data",
-            "1048576",
-        ),
-        hostile(
-            "huge time of an event",
-            huge(&event(
-                "(i32.const 0) (i32.const 0) (i32.const 0)",
-                "(i32.const 1) (i32.const 1) (i64.const 0) (i32.const 7000000)",
-            )),
-            "host_data",
-            "1048576",
-        ),
-        hostile(
-            "huge event",
-            huge(
-                "(call $emit (i32.const 0) (i32.const 7000000) (i32.const 1) (i32.const 0) (i32.const 7000000) (i32.const 5000))",
-            ),
-            "host_data",
-            "1048576",
         ),
     ]
 }

@@ -268,7 +268,10 @@ async fn emitted_events_are_limited() {
         effects(world.run(ping(body, fields)).await).emitted.len(),
         2
     );
-    assert_eq!(world.logged(), ["a call emits at most 2 events"]);
+    assert_eq!(
+        world.logged(),
+        ["emitted_events: a call emits at most 2 events"]
+    );
     assert_eq!(world.limits_hit(), ["emitted_events"]);
 }
 

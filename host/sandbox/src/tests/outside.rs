@@ -4,10 +4,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use qx_events::ports::{Answer, SqlRefusal, Statement, Statements};
 use qx_events::ports::{Http, HttpError, HttpRequest, HttpResponse, SecretSource};
-use qx_events::{Capability, Outcome, Rights};
+use qx_events::{Capability, Fault, Limits, Outcome, Reuse, Rights};
 
 use super::world::{PARENT, World, effects, failure};
+use crate::Life;
 use crate::testing::ping;
 
 /// What no line, reason or error may show.
@@ -37,7 +39,12 @@ impl Http for Web {
             Some("text") => b"answered".to_vec(),
             Some("denied") => return Err(HttpError::Denied("not there".to_owned())),
             Some("stuck") => std::future::pending().await,
-            _ => return Err(HttpError::TooLarge("1 KiB".to_owned())),
+            _ => {
+                return Err(HttpError::Limit {
+                    word: "http_response_kb",
+                    message: "1 KiB".to_owned(),
+                });
+            }
         };
         self.0.lock().unwrap().push(request);
         Ok(HttpResponse {
@@ -52,6 +59,7 @@ fn world() -> (World, Arc<Web>) {
     let mut world = World::new();
     let web = Arc::new(Web::default());
     world.manifest.settings.rights = Rights::of(Capability::ALL);
+    world.manifest.settings.rights.sql = Some("role".to_owned());
     world.manifest.outside.http = Some(Arc::clone(&web) as _);
     let secrets = &mut world.manifest.outside.secrets;
     secrets.insert("token".to_owned(), Arc::new(Planted));
@@ -169,7 +177,7 @@ async fn what_is_denied_or_too_large_is_told_to_the_guest() {
         world.run(send("https://x.example/denied", 1)).await,
     ));
     drop(effects(world.run(send("https://x.example/large", 1)).await));
-    assert_eq!(world.logged(), ["not there", "1 KiB"]);
+    assert_eq!(world.logged(), ["not there", "http_response_kb: 1 KiB"]);
     assert_eq!(world.limits_hit(), ["http_response_kb"]);
     world.manifest.outside.http = None;
     drop(effects(world.run(send("https://x.example/text", 1)).await));
@@ -184,7 +192,7 @@ async fn requests_of_one_call_are_limited_in_number_and_size() {
     drop(effects(world.run(send("https://x.example/text", 9)).await));
     assert_eq!(
         world.logged(),
-        ["a call sends at most 3 requests (limits.http_requests)"]
+        ["http_requests: a call sends at most 3 requests (limits.http_requests)"]
     );
     assert_eq!(web.0.lock().unwrap().len(), 3);
     let world = world.limits(|limits| limits.value_bytes = 100);
@@ -221,4 +229,70 @@ async fn waiting_for_an_answer_uses_up_the_calls_time_and_none_of_the_processors
     });
     let (breach, _) = failure(world.run(send("https://x.example/stuck", 1)).await);
     assert_eq!(breach, "deadline");
+}
+
+/// Sends a request and runs a statement while it comes up, and says what it was told.
+fn eager() -> Vec<u8> {
+    let url = "https://x.example/text";
+    let length = url.len();
+    let start = format!(
+        r#"(func (export "_initialize")
+            (call $send (i32.const 4096) (i32.const 4) (i32.const 4100) (i32.const {length})
+                (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+                (i32.const 0) (i64.const 0) (i32.const 5000))
+            (if (i32.load8_u (i32.const 5000)) (then (call $say-field (i32.const 5000) (i32.const 8))))
+            (call $query (i32.const 4200) (i32.const 8) (i32.const 0) (i32.const 0) (i32.const 5000))
+            (if (i32.load8_u (i32.const 5000))
+                (then (call $say-field (i32.const 5000) (i32.const 16)))))
+        (data (i32.const 4096) "POST") (data (i32.const 4100) {url:?})
+        (data (i32.const 4200) "SELECT 1")"#
+    );
+    ping("(call $ok)", &start)
+}
+
+/// Counts what it is asked.
+#[derive(Default)]
+struct Asked(Mutex<Vec<String>>);
+
+#[async_trait::async_trait]
+impl Statements for Asked {
+    async fn run(&self, statement: Statement) -> Result<Result<Answer, SqlRefusal>, Fault> {
+        self.0.lock().unwrap().push(statement.text);
+        Ok(Ok(Answer::Rows(Vec::new())))
+    }
+}
+
+#[tokio::test]
+async fn a_component_that_is_only_tried_reaches_no_server_and_no_database() {
+    let (world, web) = world();
+    let loaded = world.load(eager()).await;
+    assert!(web.0.lock().unwrap().is_empty(), "nothing was sent");
+    let said = world.logged();
+    assert_eq!(said.len(), 2, "{said:?}");
+    for line in &said {
+        assert!(line.starts_with("no event is being handled"), "{line}");
+    }
+    // For an event it is made anew, and then it may.
+    let asked = Arc::new(Asked::default());
+    drop(effects(
+        world.call_asking(&loaded, Arc::clone(&asked) as _).await,
+    ));
+    assert_eq!(web.0.lock().unwrap().len(), 1);
+    assert_eq!(*asked.0.lock().unwrap(), ["SELECT 1"]);
+    assert_eq!(world.logged().len(), 2, "no more was refused");
+}
+
+#[tokio::test]
+async fn each_call_of_a_kept_instance_has_its_own_requests_to_spend() {
+    let (mut world, web) = world();
+    world.manifest.settings.reuse = Some(Reuse::of(&Limits::default(), 1));
+    let world = world.limits(|limits| limits.http_requests = 2);
+    let loaded = world.load(send("https://x.example/text", 2)).await;
+    for _ in 0..3 {
+        drop(effects(world.call(&loaded).await));
+    }
+    let reused = world.lives().into_iter();
+    assert_eq!(reused.filter(|life| *life == Life::Reused).count(), 2);
+    assert_eq!(web.0.lock().unwrap().len(), 6);
+    assert_eq!(world.limits_hit(), [""; 0]);
 }

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeZone, Utc};
-use qx_events::ports::{Clock, Invocation, LogLine, NoStatements, StateReader, StateValue};
+use qx_events::ports::{
+    Clock, Invocation, LogLine, NoStatements, StateReader, StateValue, Statements,
+};
 use qx_events::{
     ComponentName, Effects, Envelope, ExportIndex, Fault, Limits, Outcome, TraceContext,
 };
@@ -148,6 +150,15 @@ impl World {
 
     pub(super) async fn call_with(&self, loaded: &Loaded, payload: &str) -> Outcome {
         let invocation = self.invocation(payload);
+        loaded.handler.call(ExportIndex(0), invocation).await
+    }
+
+    /// Calls it with somebody who runs its statements.
+    pub(super) async fn call_asking(&self, loaded: &Loaded, sql: Arc<dyn Statements>) -> Outcome {
+        let invocation = Invocation {
+            sql,
+            ..self.invocation("null")
+        };
         loaded.handler.call(ExportIndex(0), invocation).await
     }
 

@@ -121,6 +121,52 @@ async fn a_call_that_nobody_waits_for_any_longer_is_dropped() {
     assert!(dropped.load(Ordering::Acquire));
 }
 
+/// The bound that `docs/limits.md` states: whatever others have there, and however they
+/// come again, so many turns begin before a call's own.
+#[test]
+fn a_call_waits_for_one_turn_of_each_other_component_and_as_many_for_each_of_its_own_before_it() {
+    let mut dice = fastrand::Rng::with_seed(7);
+    for _ in 0..2_000 {
+        let slots = Slots::<crate::call::instance::Instance>::new(1, 0);
+        let owners: Vec<_> = (0..dice.usize(1..9)).map(|_| slots.owner()).collect();
+        let (others, own) = (dice.usize(0..owners.len()), dice.usize(0..6));
+        let mut ring = Ring::default();
+        let mut jobs = Vec::new();
+        for other in 1..=others {
+            jobs.extend(std::iter::repeat_n(other, dice.usize(1..40)));
+        }
+        jobs.extend(std::iter::repeat_n(0, own));
+        dice.shuffle(&mut jobs);
+        for job in jobs {
+            ring.push(owners[job], (job, false));
+        }
+        for _ in 0..dice.usize(0..50) {
+            // What had its turn comes again, as a call that has not ended.
+            if let Some((job, _)) = ring.pop() {
+                ring.push(owners[job], (job, false));
+            }
+        }
+        ring.push(owners[0], (0, true));
+        let mut turns = 0;
+        while let Some((job, is_it)) = ring.pop() {
+            turns += 1;
+            if is_it {
+                break;
+            }
+            ring.push(owners[job], (job, false));
+            // And more of it.
+            if job > 0 && dice.bool() {
+                ring.push(owners[job], (job, false));
+            }
+        }
+        let most = (own + 1) * (others + 1);
+        assert!(
+            turns <= most,
+            "{turns} turns, with {own} of {others} others"
+        );
+    }
+}
+
 #[test]
 fn every_component_has_its_turn_after_the_other_whatever_the_number_of_its_calls() {
     let slots = Slots::<crate::call::instance::Instance>::new(1, 0);

@@ -7,6 +7,7 @@ use sqlx::migrate::AppliedMigration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor, Row};
 
+use super::sizes::Tight;
 use super::{Postgres, SETTINGS, Statements};
 use crate::error::StoreError;
 use crate::fault::{NoAnswer, sqlstate};
@@ -86,6 +87,7 @@ impl Postgres {
             statements,
             server,
             user,
+            tight: Tight::default(),
         })
     }
 

@@ -2,21 +2,22 @@
 //! statement for each kind of change and not for each settlement.
 //!
 //! Locks are taken in one order by everybody (leases, marks, buckets of absent keys,
-//! rows of present keys, each of them sorted), so two groups do not deadlock.
+//! rows of present keys, sizes, each of them sorted), so two groups do not deadlock.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use async_trait::async_trait;
 use qx_events::ports::{Ledger, Note, Settled, Settlement, StateAt, StateValue};
-use qx_events::{ComponentName, Fault, Known};
+use qx_events::{ComponentName, Fault, Known, StateSize};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::{Postgres, Session, attempts, leases, locks};
+use super::{Postgres, Session, attempts, leases, locks, sizes};
 use crate::attempts::handled;
 use crate::inbox;
 use crate::producer;
-use crate::settlement::{Held, Mark, Plan, StateKey, Touched, needed, plan, touched};
+use crate::settlement::{Found, Held, Mark, Plan, Present, StateKey, Touched};
+use crate::settlement::{needed, plan, touched};
 
 const READ_STATE: &str =
     "SELECT value, version FROM qx_state WHERE component = $1 AND tenant_id = $2 AND key = $3";
@@ -52,10 +53,10 @@ const LOCK_ABSENT: &str =
 
 /// One look-up for each key, in the order of the array, which is sorted.
 const LOCK_PRESENT: &str = "
-    SELECT t.position, s.version
+    SELECT t.position, s.version, octet_length(s.value)
     FROM unnest($1::text[], $2::uuid[], $3::text[]) WITH ORDINALITY AS t (component, tenant_id, key, position)
     CROSS JOIN LATERAL (
-        SELECT version FROM qx_state
+        SELECT version, value FROM qx_state
         WHERE component = t.component AND tenant_id = t.tenant_id AND key = t.key
         FOR UPDATE
     ) AS s";
@@ -155,8 +156,32 @@ impl Ledger for Postgres {
         if group.is_empty() {
             return Ok(Vec::new());
         }
-        self.call("settle", async |session| {
-            settle_within(session, group).await
+        let mut counted = self.tight.of(group);
+        loop {
+            let mut over = BTreeSet::new();
+            let settled = self.call("settle", async |session| {
+                match settle_within(session, group, &counted).await? {
+                    Grouped::Settled(answers) => Ok(answers),
+                    Grouped::Overfull(components) => {
+                        over = components;
+                        Err(sizes::overfull())
+                    }
+                }
+            });
+            let settled = settled.await;
+            if over.is_empty() {
+                self.tight
+                    .learn(group, settled.as_deref().unwrap_or_default());
+                return settled;
+            }
+            // With the count known from the start it is known who is too much.
+            counted.extend(over);
+        }
+    }
+
+    async fn state_sizes(&self) -> Result<Vec<(ComponentName, StateSize)>, Fault> {
+        self.statement("read the sizes of state", async |session| {
+            sizes::all(session).await
         })
         .await
     }
@@ -168,17 +193,37 @@ impl Ledger for Postgres {
     }
 }
 
-/// Settles a group within a transaction that is open, and commits nothing yet.
-pub(super) async fn settle_within(
+/// What a transaction came to, before its commit.
+pub(super) enum Grouped<'g> {
+    /// To be committed.
+    Settled(Vec<Settled>),
+    /// To be rolled back, and made again with the sizes of these components.
+    Overfull(BTreeSet<&'g str>),
+}
+
+/// Settles a group within a transaction that is open, and commits nothing yet. The sizes
+/// of the components in `counted` are looked at first: then no other group of theirs is
+/// written beside this one. Those of the others are only added to, at the end.
+pub(super) async fn settle_within<'g>(
     session: &mut Session<'_>,
-    group: &[Settlement],
-) -> Result<Vec<Settled>, sqlx::Error> {
+    group: &'g [Settlement],
+    counted: &BTreeSet<&'g str>,
+) -> Result<Grouped<'g>, sqlx::Error> {
     let held = leases::lock(session, needed(group)).await?;
     let fresh = set_marks(session, group, &held).await?;
-    let current = lock(session, &touched(group, &fresh)).await?;
-    let plan = plan(group, fresh, &current, &held);
+    let found = Found {
+        current: lock(session, &touched(group, &fresh)).await?,
+        sizes: sizes::lock(session, counted).await?,
+        held,
+    };
+    let plan = plan(group, fresh, &found);
     write(session, &plan).await?;
-    Ok(plan.answers)
+    let over = sizes::add(session, &plan, counted).await?;
+    Ok(if over.is_empty() {
+        Grouped::Settled(plan.answers)
+    } else {
+        Grouped::Overfull(over)
+    })
 }
 
 /// Sets the marks, and returns those that were not there.
@@ -216,11 +261,11 @@ async fn set_marks<'g>(
         .collect())
 }
 
-/// Locks the keys to the end of the transaction; returns the versions they have.
+/// Locks the keys to the end of the transaction; returns what they have.
 async fn lock<'g>(
     session: &mut Session<'_>,
     touched: &Touched<'g>,
-) -> Result<HashMap<StateKey<'g>, i64>, sqlx::Error> {
+) -> Result<HashMap<StateKey<'g>, Present>, sqlx::Error> {
     let buckets = locks::buckets(&touched.perhaps_absent);
     if !buckets.is_empty() {
         let query = session.sql(LOCK_ABSENT).bind(locks::CLASS).bind(&buckets);
@@ -244,7 +289,11 @@ async fn lock<'g>(
         let position: i64 = row.try_get(0)?;
         let index = usize::try_from(position - 1).unwrap_or(usize::MAX);
         if let Some(key) = keys.get(index) {
-            current.insert(*key, row.try_get(1)?);
+            let present = Present {
+                version: row.try_get(1)?,
+                bytes: row.try_get::<i32, _>(2)?.into(),
+            };
+            current.insert(*key, present);
         }
     }
     Ok(current)

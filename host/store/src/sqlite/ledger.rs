@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use async_trait::async_trait;
 use qx_events::ports::{Ledger, Note, Settled, Settlement, StateAt, StateValue};
-use qx_events::{ComponentName, Fault, Known};
+use qx_events::{ComponentName, Fault, Known, StateSize};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
-use super::{Sqlite, attempts, leases, many};
+use super::{Sqlite, attempts, leases, many, sizes};
 use crate::attempts::handled;
 use crate::inbox;
 use crate::producer;
-use crate::settlement::{Held, Mark, Plan, StateKey, needed, plan, touched};
+use crate::settlement::{Found, Held, Mark, Plan, Present, StateKey, needed, plan, touched};
 
 const READ_STATE: &str =
     "SELECT value, version FROM qx_state WHERE component = ?1 AND tenant_id = ?2 AND key = ?3";
@@ -148,13 +148,27 @@ impl Ledger for Sqlite {
                 let asked: Vec<_> = asked.collect();
                 let mut current = HashMap::with_capacity(keys.len());
                 for (place, found) in states(conn, &asked).await? {
-                    current.extend(keys.get(place).map(|key| (*key, found.version)));
+                    let present = Present {
+                        version: found.version,
+                        bytes: i64::try_from(found.value.len()).unwrap_or(i64::MAX),
+                    };
+                    current.extend(keys.get(place).map(|key| (*key, present)));
                 }
-                let plan = plan(group, fresh, &current, &held);
+                let found = Found {
+                    current,
+                    sizes: sizes::of(conn, group).await?,
+                    held,
+                };
+                let plan = plan(group, fresh, &found);
                 write(conn, &plan).await?;
                 Ok(plan.answers)
             })
             .await
+    }
+
+    async fn state_sizes(&self) -> Result<Vec<(ComponentName, StateSize)>, Fault> {
+        let read = async |conn: &mut SqliteConnection| sizes::all(conn).await;
+        self.file.read("read the sizes of state", read).await
     }
 }
 
@@ -225,6 +239,7 @@ async fn write(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), sqlx:
         let query = sqlx::query(SET).bind(many(rows)).bind(before);
         query.execute(&mut *conn).await?;
     }
+    sizes::add(conn, plan).await?;
     for key in deleted {
         let query = sqlx::query(DELETE)
             .bind(key.component)

@@ -11,6 +11,7 @@ mod lost;
 mod outbox;
 mod pauses;
 mod races;
+mod sizes;
 
 macro_rules! contract {
     ($($part:ident::$promise:ident),+ $(,)?) => {
@@ -66,6 +67,12 @@ contract! {
     ledger::emitted_events_leave_in_their_order,
     ledger::a_replayed_letter_goes_with_the_commit_only,
     ledger::what_the_database_refuses_is_permanent_and_commits_nothing,
+    sizes::one_key_too_many_is_refused_and_its_neighbours_go_through,
+    sizes::deleting_makes_room_also_within_a_group,
+    sizes::bytes_are_those_of_keys_and_values_over_all_tenants,
+    sizes::what_is_too_much_already_can_be_changed_and_deleted,
+    sizes::many_hosts_at_once_do_not_pass_it,
+    sizes::what_was_changed_beside_the_count_is_counted_when_somebody_asks,
     attempts::what_was_noted_is_known_of_this_component_and_event,
     attempts::a_note_written_twice_is_one_and_attempts_never_fall,
     attempts::a_note_of_who_was_fenced_off_is_dropped,

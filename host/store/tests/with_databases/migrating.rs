@@ -1,12 +1,12 @@
 //! Migrations: in place over the predecessor's tables, beside an application's
 //! own, and safe when several start at once.
 
-use qx_events::{DeadReasonKind, LetterFilter};
+use qx_events::{DeadReasonKind, LetterFilter, StateSize};
 use qx_store::{Store, StoreConfig, StoreError, testing};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tokio::task::JoinSet;
 
-use crate::world::{World, event};
+use crate::world::{World, event, name, with_state};
 
 /// The predecessor's tables as its own migrations make them: defaults in the
 /// application, a number of its own choosing for the names of the indexes.
@@ -211,6 +211,23 @@ async fn a_database_of_a_newer_version_is_fine_and_a_changed_one_is_not() {
             let error = error.unwrap_err();
             assert!(matches!(error, StoreError::Modified(2)), "{error}");
         }
+    }
+}
+
+#[tokio::test]
+async fn state_that_was_there_before_it_was_counted_is_counted() {
+    for world in [World::postgres().await, World::sqlite().await] {
+        let writes = [("k1", Some("1")), ("kä", Some("ü"))];
+        let one = with_state("a", &[], &writes);
+        world.ledger.settle(&[one]).await.unwrap();
+        // As a version before the count left it.
+        world
+            .sql("DROP TABLE qx_state_sizes; DELETE FROM qx_migrations WHERE version = 14")
+            .await;
+        world.store.migrate().await.unwrap();
+        let sizes = world.ledger.state_sizes().await.unwrap();
+        let expected = StateSize { keys: 2, bytes: 8 };
+        assert_eq!(sizes, [(name("a"), expected)]);
     }
 }
 

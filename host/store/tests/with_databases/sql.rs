@@ -50,6 +50,7 @@ fn statement(text: &str, parameters: &[SqlValue], wants: Wants) -> Statement {
         text: text.to_owned(),
         parameters: parameters.to_vec(),
         wants,
+        time: Duration::MAX,
     }
 }
 

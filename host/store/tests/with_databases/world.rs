@@ -172,6 +172,7 @@ pub(crate) fn settlement(component: &str) -> Settlement {
         event_id: Uuid::now_v7(),
         tenant_id: None,
         effects: Effects::default(),
+        bounds: qx_events::Limits::default().state,
         replayed: None,
         fence: None,
         recorded: false,

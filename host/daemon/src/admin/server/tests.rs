@@ -41,6 +41,7 @@ fn stars() -> HandlerView {
         order: None,
         consumed_by: None,
         rights: None,
+        stored: None,
         loading: None,
         canary: None,
         file_digest: None,

@@ -83,6 +83,10 @@ keys! {
         .doc("Requests over HTTP in one call.");
     HTTP_RESPONSE = bounds::http_response("limits")
         .doc("Body of one answer.");
+    STATE_KEYS = bounds::state_keys("limits")
+        .doc("Keys of the component's state, over all calls and tenants.");
+    STATE_MB = bounds::state_mb("limits")
+        .doc("Keys and values of the component's state, over all calls and tenants.");
     REUSE_USES = Key::new("reuse", "uses", Kind::Number { min: 1, max: USES_MAX, unit: "calls" })
         .doc("Calls of one instance, which is made anew then. Not set: 1000.");
     REUSE_MEMORY = bounds::memory("reuse")

@@ -40,6 +40,27 @@ const REUSE: Reuse = Reuse {
     across_tenants: true,
 };
 
+/// What the file of the test below says.
+fn narrow() -> Limits {
+    Limits {
+        timeout: Duration::from_millis(40),
+        cpu: Duration::from_millis(30),
+        memory_bytes: 5 << 20,
+        host_calls: 6,
+        log_lines: 0,
+        log_line_bytes: Limits::default().log_line_bytes,
+        log_bytes: 7 << 10,
+        emitted_events: 8,
+        value_bytes: 9 << 10,
+        http_requests: 10,
+        http_response_bytes: 11 << 10,
+        state: StateBounds {
+            keys: 12,
+            bytes: 13 << 20,
+        },
+    }
+}
+
 #[test]
 fn every_key_reaches_its_setting() {
     let text = r#"
@@ -68,6 +89,8 @@ emitted_events = 8
 value_kb = 9
 http_requests = 10
 http_response_kb = 11
+state_keys = 12
+state_mb = 13
 [reuse]
 uses = 10
 memory_mb = 4
@@ -90,19 +113,7 @@ currency = "EUR"
             pause_max: Duration::from_millis(60),
         },
         canary: CanaryPolicy::default(),
-        limits: Limits {
-            timeout: Duration::from_millis(40),
-            cpu: Duration::from_millis(30),
-            memory_bytes: 5 << 20,
-            host_calls: 6,
-            log_lines: 0,
-            log_line_bytes: Limits::default().log_line_bytes,
-            log_bytes: 7 << 10,
-            emitted_events: 8,
-            value_bytes: 9 << 10,
-            http_requests: 10,
-            http_response_bytes: 11 << 10,
-        },
+        limits: narrow(),
         concurrency: 3,
         order: Order::Key(KeyField::Correlation),
         inbox: Inbox::Effects,

@@ -77,6 +77,7 @@ fn ends<'a>(sight: &Sight<'a>) -> (&'a str, &'a str) {
         Sight::Held { component, .. }
         | Sight::Resumed { component }
         | Sight::InCharge { component, .. }
+        | Sight::Overfull { component, .. }
         | Sight::Paused { component, .. }
         | Sight::Unpaused { component, .. } => ("stream", component.as_str()),
     }
@@ -95,6 +96,7 @@ fn tone(sight: &Sight<'_>) -> Tone {
         | Sight::HeldBack { .. }
         | Sight::Redelivered { .. }
         | Sight::Held { .. }
+        | Sight::Overfull { .. }
         | Sight::Paused { .. } => Tone::Careful,
         Sight::SetAside { .. } | Sight::Buried { .. } | Sight::StreamRegressed { .. } => Tone::Bad,
     }
@@ -140,6 +142,7 @@ fn text(sight: &Sight<'_>) -> String {
                 cut(&reason.text)
             )
         }
+        Sight::Overfull { limit, .. } => format!("has all the state it may have ({limit})"),
         Sight::Held { fault, .. } => format!("waits: {}", cut(&fault.chain())),
         Sight::Resumed { .. } => "goes on".to_owned(),
         Sight::Paused { by, reason, .. } => {

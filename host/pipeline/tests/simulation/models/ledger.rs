@@ -1,10 +1,10 @@
 //! The ledger: optimistic, grouped, and not always heard.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use qx_events::ports::{Ledger, Note, Settled, Settlement, StateValue};
-use qx_events::{ComponentName, Fault, Known};
+use qx_events::{ComponentName, Fault, Known, StateGrowth, StateSize};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -101,6 +101,45 @@ impl Ledger for Database {
         self.door.leave("commit").await?;
         Ok(answers)
     }
+
+    async fn state_sizes(&self) -> Result<Vec<(ComponentName, StateSize)>, Fault> {
+        let tables = self.tables();
+        let names: BTreeSet<_> = tables.state.keys().map(|(name, ..)| name.clone()).collect();
+        let sizes = names.into_iter().map(|name| {
+            let size = tables.state_size(&name);
+            (name, size)
+        });
+        Ok(sizes.collect())
+    }
+}
+
+impl Tables {
+    fn state_size(&self, component: &ComponentName) -> StateSize {
+        let own = self
+            .state
+            .iter()
+            .filter(|((name, ..), _)| name == component);
+        own.fold(StateSize::default(), |size, ((.., key), state)| StateSize {
+            keys: size.keys + 1,
+            bytes: size.bytes + (key.len() + state.value.len()) as u64,
+        })
+    }
+
+    /// How much the component would have, and by how much that is more.
+    fn state_after(&self, one: &Settlement) -> (StateSize, StateGrowth) {
+        let mut growth = StateGrowth::default();
+        for write in &one.effects.writes {
+            let key = (one.component.clone(), one.tenant_id, write.key.clone());
+            let is = |value: &str| (1, i64::try_from(write.key.len() + value.len()).unwrap());
+            let old = self.state.get(&key).map_or((0, 0), |old| is(&old.value));
+            let new = write.value.as_deref().map_or((0, 0), is);
+            growth = growth.and(StateGrowth {
+                keys: new.0 - old.0,
+                bytes: new.1 - old.1,
+            });
+        }
+        (self.state_size(&one.component).after(growth), growth)
+    }
 }
 
 impl Database {
@@ -123,6 +162,10 @@ impl Database {
         if overtaken {
             self.history.push(Effect::Conflict { component, event });
             return Settled::Conflict;
+        }
+        let (size, growth) = tables.state_after(one);
+        if let Err(over) = one.bounds.check(size, growth) {
+            return Settled::Overfull(over);
         }
         if one.recorded {
             tables.attempts.remove(&mark);

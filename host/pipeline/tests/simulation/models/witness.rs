@@ -43,6 +43,7 @@ impl Witness for Scribe {
             Sight::InCharge { component, here } => format!("{component} in charge: {here}"),
             Sight::Paused { component, by, .. } => format!("{component} paused by {}", by.as_str()),
             Sight::Unpaused { component, by } => format!("{component} unpaused by {}", by.as_str()),
+            Sight::Overfull { component, limit } => format!("{component} overfull: {limit}"),
             Sight::Held { component, .. } => format!("{component} held"),
             Sight::Resumed { component } => format!("{component} resumed"),
         };

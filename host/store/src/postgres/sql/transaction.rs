@@ -5,6 +5,7 @@
 //! was doing, leaves nothing: its connection is cleared, or closed when it may still
 //! hear an answer.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _, SqlSafeStr as _};
 use super::Inner;
 use super::form::{self, Form};
 use crate::fault::{self, NoAnswer, sqlstate};
-use crate::postgres::{CALL_TIME_MAX, Session, Statements, ledger};
+use crate::postgres::ledger::{self, Grouped};
+use crate::postgres::{CALL_TIME_MAX, Session, Statements};
 
 /// How much longer the server waits for the host than the host waits for the guest.
 const GRACE: Duration = Duration::from_secs(15);
@@ -85,12 +87,12 @@ impl Transaction {
     }
 
     /// Begins, or goes on behind a new savepoint, with settings that are the host's.
-    fn prelude(&self) -> String {
+    fn prelude(&self, time: Duration) -> String {
         let begin = match self.stage {
             Stage::New => "BEGIN ISOLATION LEVEL READ COMMITTED",
             Stage::Open => "RELEASE SAVEPOINT qx_guest; RESET ALL",
         };
-        let time = self.bounds.time.as_millis().max(1);
+        let time = time.as_millis().max(1);
         let idle = (self.bounds.time + GRACE).as_millis();
         format!(
             "{begin}; SET LOCAL statement_timeout = {time}; SET LOCAL lock_timeout = {time}; \
@@ -99,18 +101,22 @@ impl Transaction {
         )
     }
 
-    /// Does something behind a savepoint, and undoes it when it is refused.
+    /// Does something behind a savepoint, within this time, and undoes it when it is
+    /// refused.
     async fn guarded<T>(
         &mut self,
-        doing: &'static str,
+        (doing, time): (&'static str, Duration),
         work: impl AsyncFnOnce(&mut PgConnection, &Inner) -> Result<T, sqlx::Error>,
     ) -> Result<Result<T, SqlRefusal>, Fault> {
-        let prelude = self.prelude();
+        let prelude = self.prelude(time);
         let time_max = self.bounds.time + GRACE;
         let shared = Arc::clone(&self.shared);
         self.busy = true;
         let conn = self.conn.as_mut().ok_or_else(|| over(doing))?;
-        let bounds = self.bounds;
+        let bounds = SqlBounds {
+            time,
+            ..self.bounds
+        };
         let whole = async {
             conn.execute(sqlx::raw_sql(AssertSqlSafe(prelude))).await?;
             match work(&mut *conn, &shared).await {
@@ -142,7 +148,9 @@ impl SqlTransaction for Transaction {
             return Ok(Err(SqlRefusal::Database { code, message }));
         }
         let bounds = self.bounds;
-        self.guarded("run a statement of a component", async |conn, shared| {
+        let time = statement.time.min(bounds.time);
+        let doing = "run a statement of a component";
+        self.guarded((doing, time), async |conn, shared| {
             let text = form::trimmed(&statement.text);
             let form = look(conn, shared, text).await?;
             let mode = match (form, statement.wants) {
@@ -175,7 +183,9 @@ impl SqlTransaction for Transaction {
         if self.stage == Stage::New {
             return Ok(Ok(())); // Nothing was run.
         }
-        self.guarded("check what a component put off", async |conn, _| {
+        let time = self.bounds.time;
+        let doing = "check what a component put off";
+        self.guarded((doing, time), async |conn, _| {
             let finish = sqlx::query(RUN).bind("finish").bind("");
             let finish = finish.bind(Vec::<Option<String>>::new());
             conn.execute(finish.bind(0_i32).bind(0_i64)).await?;
@@ -200,11 +210,18 @@ impl SqlTransaction for Transaction {
                 statements: Statements::Prepared,
             };
             let group = std::slice::from_ref(settlement);
-            let answers = ledger::settle_within(&mut session, group).await?;
-            let settled = answers.first().copied();
+            // There is one try.
+            let counted = BTreeSet::from([settlement.component.as_str()]);
+            let settled = match ledger::settle_within(&mut session, group, &counted).await? {
+                Grouped::Settled(answers) => answers.first().copied(),
+                Grouped::Overfull(_) => None,
+            };
             let end = match settled {
                 Some(Settled::Committed) => "COMMIT",
-                Some(Settled::Duplicate | Settled::Conflict | Settled::Fenced) | None => "ROLLBACK",
+                Some(
+                    Settled::Duplicate | Settled::Conflict | Settled::Fenced | Settled::Overfull(_),
+                )
+                | None => "ROLLBACK",
             };
             conn.execute(sqlx::raw_sql(end)).await?;
             Ok(settled)
