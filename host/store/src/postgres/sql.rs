@@ -29,8 +29,10 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use super::{Postgres, Statements};
 use crate::fault::NoAnswer;
 use form::Forms;
+pub use form::refused_by_its_text;
 pub use roles::{RoleFlaw, RoleReport};
 use transaction::Transaction;
+pub use transaction::sqlstate_is_the_hosts;
 
 /// Longest that a call waits for one of its role's connections. Then it is the host
 /// that cannot serve it, and no attempt is used up.
