@@ -17,6 +17,9 @@ pub enum Manner {
     Answers,
     /// It is never answered.
     Hangs,
+    /// The first is answered with the first of these, and so on; the rest with the last.
+    /// Whole answers, as they go over the wire.
+    Says(&'static [&'static str]),
 }
 
 impl Web {
@@ -51,10 +54,19 @@ fn serve(mut stream: TcpStream, notes: &Mutex<Vec<String>>, manner: Manner) {
     let Some(request) = read(&mut stream) else {
         return;
     };
-    notes.lock().expect("the notes").push(request);
+    let nth = {
+        let mut notes = notes.lock().expect("the notes");
+        notes.push(request);
+        notes.len() - 1
+    };
     match manner {
         Manner::Answers => {
             let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nthanks";
+            drop(stream.write_all(answer));
+        }
+        Manner::Says(answers) => {
+            let answer = answers.get(nth).or(answers.last());
+            let answer = answer.expect("an answer").as_bytes();
             drop(stream.write_all(answer));
         }
         // Until the client has had enough.
