@@ -39,7 +39,8 @@ struct Response {
 /// A statement that is expected, and the answer to it.
 #[derive(Deserialize)]
 pub(super) struct Statement {
-    statement: String,
+    #[serde(rename = "statement")]
+    text: String,
     parameters: Option<Vec<Value>>,
     #[serde(flatten)]
     answer: Answered,
@@ -91,7 +92,7 @@ pub(super) fn check(place: &str, expected: (&[Exchange], &[Statement]), seen: &D
                 .map(str::to_owned)
                 .collect::<Vec<_>>()
         };
-        assert_eq!(words(&ran.text), words(&expected.statement), "{place}");
+        assert_eq!(words(&ran.text), words(&expected.text), "{place}");
         if let Some(parameters) = &expected.parameters {
             let seen: Vec<Value> = ran.parameters.iter().map(shown).collect();
             assert_eq!(seen, *parameters, "{place}: {}", ran.text);

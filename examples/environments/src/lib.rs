@@ -60,38 +60,22 @@ fn keep(event: Event<StatusChange>) -> Result<(), Failure> {
         environment,
         updated_at,
     } = status;
-    let before: Option<Before> = sql::query_one(
-        "SELECT state FROM environments WHERE repository = $1 AND environment = $2 FOR UPDATE",
-        &[(&full_name).into(), (&environment).into()],
-    )?;
-    let changed = sql::execute(
-        "INSERT INTO environments (repository, environment, state, sha, changed_at)
-         VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (repository, environment) DO UPDATE
-         SET state = excluded.state, sha = excluded.sha, changed_at = excluded.changed_at
-         WHERE environments.changed_at <= excluded.changed_at",
-        &[
-            (&full_name).into(),
-            (&environment).into(),
-            (&state).into(),
-            (&deployment.sha).into(),
-            (&updated_at).into(),
-        ],
-    );
-    let changed = match changed {
-        Err(sql::Error::Refused { sqlstate, message }) if sqlstate == NOT_ALLOWED => {
-            return Err(Failure::reject(format_args!(
-                "the state {state}: {message}"
-            )));
-        }
-        changed => changed?,
-    };
-    if changed == 0 {
+    let row = [
+        (&full_name).into(),
+        (&environment).into(),
+        (&state).into(),
+        (&deployment.sha).into(),
+        (&updated_at).into(),
+    ];
+    let before = if insert(&row)? {
+        None
+    } else if let Some(before) = update(&row)? {
+        Some(before)
+    } else {
         log::info!("{environment} of {full_name}: {state} is older than what is known");
         return Ok(());
-    }
-    let before = before.as_ref().map(|before| before.state.as_str());
-    if before == Some(state.as_str()) {
+    };
+    if before.as_ref() == Some(&state) {
         return Ok(());
     }
     emit(
@@ -99,11 +83,42 @@ fn keep(event: Event<StatusChange>) -> Result<(), Failure> {
         &Changed {
             repository: &full_name,
             environment: &environment,
-            before,
+            before: before.as_deref(),
             now: &state,
         },
     )?;
     Ok(())
+}
+
+/// Makes the row, unless it is there. Comes first: it waits for another event that makes
+/// the same one, where a SELECT of a row that is not there locks nothing.
+fn insert(row: &[sql::Value; 5]) -> Result<bool, Failure> {
+    let made = sql::execute(
+        "INSERT INTO environments (repository, environment, state, sha, changed_at)
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        row,
+    );
+    match made {
+        Err(sql::Error::Refused { sqlstate, message }) if sqlstate == NOT_ALLOWED => {
+            Err(Failure::reject(format_args!("no such state: {message}")))
+        }
+        made => Ok(made? == 1),
+    }
+}
+
+/// Changes the row, unless it is newer; returns the state before.
+fn update(row: &[sql::Value; 5]) -> Result<Option<String>, Failure> {
+    let [repository, environment, ..] = row;
+    let before: Option<Before> = sql::query_one(
+        "SELECT state FROM environments WHERE repository = $1 AND environment = $2 FOR UPDATE",
+        &[repository.clone(), environment.clone()],
+    )?;
+    let changed = sql::execute(
+        "UPDATE environments SET state = $3, sha = $4, changed_at = $5
+         WHERE repository = $1 AND environment = $2 AND changed_at <= $5",
+        row,
+    )?;
+    Ok(before.filter(|_| changed == 1).map(|before| before.state))
 }
 
 #[cfg(test)]

@@ -168,7 +168,13 @@ impl Inner {
                     Ok(cleared.await.is_ok())
                 })
             })
-            .connect_lazy_with((*self.options).clone().application_name("qx-host sql"))
+            .connect_lazy_with(
+                (*self.options)
+                    .clone()
+                    .application_name("qx-host sql")
+                    // What a guest has the server say must not fill the host's log.
+                    .options([("client_min_messages", "error")]),
+            )
     }
 }
 

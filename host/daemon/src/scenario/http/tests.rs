@@ -1,3 +1,5 @@
+//! What fits, what is shown where it does not, and what is answered.
+
 use std::time::Duration;
 
 use qx_events::ComponentName;

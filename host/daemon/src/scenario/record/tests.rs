@@ -1,3 +1,5 @@
+//! What is written into a scenario, and what stays.
+
 use std::path::Path;
 use std::time::Duration;
 
