@@ -37,8 +37,10 @@ struct Published {
 #[derive(Deserialize)]
 struct Package {
     name: String,
-    package_type: String,
-    package_version: Version,
+    #[serde(rename = "package_type")]
+    kind: String,
+    #[serde(rename = "package_version")]
+    version: Version,
 }
 
 #[derive(Deserialize)]
@@ -85,11 +87,11 @@ fn tell_of_package(event: Event<Published>) -> Result<(), Failure> {
     } = event.payload;
     let Package {
         name,
-        package_type,
-        package_version: Version { version },
+        kind,
+        version: Version { version },
     } = package;
     let login = sender.login;
-    let text = format!("{login} published {name} {version} ({package_type})");
+    let text = format!("{login} published {name} {version} ({kind})");
     tell(&event.id, &repository.full_name, &text)
 }
 

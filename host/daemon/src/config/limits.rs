@@ -1,7 +1,7 @@
 //! The table of limits that `docs/limits.md` holds, written from the table of keys
 //! and the sandbox's own: a limit that is not documented cannot exist.
 
-use super::key::{Key, Kind};
+use super::key::Key;
 use super::keys;
 
 /// A limit that an operator can set.

@@ -337,7 +337,7 @@ mod tests {
         let payload = one.steps[0].event.payload.as_ref().unwrap();
         assert_eq!(payload.get(), r#"{"n": 1.10}"#, "to the byte");
         let several = parse(
-            r#"{"about": "a", "limits": {"timeout_ms": 5}, "steps": [
+            r#"{"about": "a", "limits": {"timeout_ms": 5, "http_requests": 2, "http_response_kb": 3}, "steps": [
                 {"event": {"name": "a", "payload": 1}, "expect": {"outcome": "done"}},
                 {"event": {"name": "a", "payload": 2}}]}"#,
         )
@@ -347,6 +347,10 @@ mod tests {
         let limits = several.limits.over(&Limits::default());
         assert_eq!(limits.timeout, Duration::from_millis(5));
         assert_eq!(limits.cpu, Limits::default().cpu);
+        assert_eq!(
+            (limits.http_requests, limits.http_response_bytes),
+            (2, 3 << 10)
+        );
     }
 
     #[test]
@@ -374,6 +378,28 @@ mod tests {
             (
                 "{\"about\": \"a\", \"steps\": [], \"event\": {\"name\": \"a\"}}",
                 &["not both"],
+            ),
+            (
+                "{\"about\": \"a\", \"http\": [], \"steps\": [{\"event\": {\"name\": \"a\"}}]}",
+                &["not both: `http` goes into its step"],
+            ),
+            (
+                "{\"about\": \"a\", \"event\": {\"name\": \"a\"},\n \"http\": [{\"request\": {\"mehtod\": 1}}]}",
+                &[
+                    "cases/x.json:2:",
+                    "unknown key `mehtod`; did you mean `method`?",
+                ],
+            ),
+            (
+                "{\"about\": \"a\",\n \"allow\": [\"chat.example.com\"]}",
+                &[
+                    "cases/x.json:2:",
+                    "`chat.example.com` is no place for requests",
+                ],
+            ),
+            (
+                "{\"about\": \"a\",\n \"allow\": [{\"url\": \"http://a.internal:80\", \"privat\": true}]}",
+                &["unknown key `privat`; did you mean `private`?"],
             ),
         ] {
             let error = parse(text).unwrap_err();

@@ -194,12 +194,11 @@ fn exchanges<E: Exchange>(
             (Fate::Answered(_), Some(old)) => old.get().to_owned(),
             (Fate::Answered(_) | Fate::Unexpected, old) => {
                 let known = like.is_some_and(|like| like.answers(&call.asked));
-                let answer = match old.filter(|_| known) {
-                    Some(old) => answer::<E>(old)?,
-                    None => {
-                        let (key, plain) = E::plain_answer(&call.asked);
-                        [(key, serde_json::from_str(plain)?)].into()
-                    }
+                let answer = if let Some(old) = old.filter(|_| known) {
+                    answer::<E>(old)?
+                } else {
+                    let (key, plain) = E::plain_answer(&call.asked);
+                    [(key, serde_json::from_str(plain)?)].into()
                 };
                 let call = E::shown(&call.asked, like);
                 indented(&NewExchange { call, answer }, indent + STEP)?

@@ -121,7 +121,7 @@ impl Suite {
         let mut cases = Vec::new();
         for scenario in scenarios {
             let ran = play(bench, &opened, scenario, update).await;
-            let ran = ran.unwrap_or_else(|why| Ran::Broken(why));
+            let ran = ran.unwrap_or_else(Ran::Broken);
             cases.push(CaseReport {
                 name: scenario.name.clone(),
                 path: scenario.path.clone(),
