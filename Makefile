@@ -3,9 +3,11 @@
 
 export ONLY QUICK HUGE RUNS SEED
 CARGO ?= cargo
-EXAMPLES := stars milestones triage ci-watch audit-trail follow-up no-sdk reviews
+EXAMPLES := stars milestones triage ci-watch audit-trail follow-up no-sdk reviews notify environments
 # The same in other languages: their compilers come from PyPI and npm.
-LANGUAGES := wiki deploys protection reviews-py
+LANGUAGES := wiki deploys protection reviews-py notify-ts
+# Of these, what needs a server beside the host: a chat, PostgreSQL.
+NEEDY := notify environments
 COMPONENTS := target/components
 
 GUESTS := tests/guests/tally tests/guests/scores
@@ -15,7 +17,7 @@ DICE := dice-c dice-python dice-typescript
 
 ## The main job on the embedded default, with real events.
 demo: components
-	@tools/demo.sh $(EXAMPLES)
+	@tools/demo.sh $(filter-out $(NEEDY),$(EXAMPLES))
 
 ## Every test, on SQLite and embedded stream as well as PostgreSQL and NATS.
 # Servers first: they bring pip where it is missing.

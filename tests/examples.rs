@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use acceptance::{component, repository};
 use qx_events::ComponentName;
-use qx_host::config::Config;
 use qx_host::scenario::{self, Bench, Built, Ran, Scenario, Suite, Update};
 
 /// Examples' folders: a project that makes a component.
@@ -78,8 +77,8 @@ fn every_case_says_everything_that_comes_of_it() {
 #[tokio::test]
 async fn every_case_holds_in_the_real_sandbox() {
     let cache = tempfile::tempdir().unwrap();
-    let host = Config::parse(Path::new("qx-host.toml"), "", [], &[]).unwrap();
-    let bench = Bench::new(host.components, cache.path().join("cache")).unwrap();
+    let host = scenario::no_host().unwrap();
+    let bench = Bench::new(host, cache.path().join("cache")).unwrap();
     let (mut wrong, mut held) = (String::new(), 0);
     for example in examples() {
         let wasm = component(name(&example));
@@ -143,4 +142,19 @@ fn the_code_of_the_languages_pages_is_that_of_the_examples() {
         );
     }
     assert!(blocks >= 5, "{blocks} blocks");
+}
+
+/// A scenario that a page shows is a file that is run here.
+#[test]
+fn the_scenarios_of_the_page_of_tests_are_those_of_the_examples() {
+    let page = fs::read_to_string(repository().join("docs/testing.md")).unwrap();
+    let mut blocks = 0;
+    for part in page.split("<!-- ").skip(1) {
+        let (file, rest) = part.split_once(" -->\n```json\n").unwrap();
+        let (shown, _) = rest.split_once("```").unwrap();
+        let own = fs::read_to_string(repository().join(file)).unwrap();
+        assert_eq!(shown, own, "{file}");
+        blocks += 1;
+    }
+    assert!(blocks >= 1, "{blocks} blocks");
 }

@@ -33,8 +33,12 @@ async fn world(scenarios: &[(&str, &str)]) -> World {
 }
 
 async fn test(world: &World, more: &[&str]) -> Ran {
-    let stars = component("stars").display().to_string();
-    let args = ["test", "--component", &stars];
+    test_of(world, "stars", more).await
+}
+
+async fn test_of(world: &World, name: &str, more: &[&str]) -> Ran {
+    let wasm = component(name).display().to_string();
+    let args = ["test", "--component", &wasm];
     world.qx(&[&args, more].concat()).await
 }
 
@@ -203,5 +207,236 @@ async fn limits_names_and_versions_are_expected_by_their_words() {
     ])
     .await;
     let ran = test(&world, &[]).await;
+    assert_eq!(ran.code, DONE, "{ran:?}");
+}
+
+/// A package that was published, and what `notify` is answered when it tells of it.
+fn published(more: &Value) -> String {
+    let mut scenario = json!({
+        "about": "a package",
+        "secrets": {"chat_token": "planted-token"},
+        "event": {
+            "name": "github.package.published",
+            "payload": {
+                "package": {"name": "engine", "package_type": "npm", "package_version": {"version": "1.0.0"}},
+                "repository": {"full_name": "ada/engine"},
+                "sender": {"login": "ada"},
+            },
+        },
+    });
+    let own = scenario.as_object_mut().unwrap();
+    own.extend(more.as_object().unwrap().clone());
+    format!("{scenario:#}\n")
+}
+
+/// The request that `notify` sends, or another.
+fn posted(to: &str, answer: &Value) -> Value {
+    let mut exchange = json!({"request": {"method": "POST", "url": to}});
+    let own = exchange.as_object_mut().unwrap();
+    own.extend(answer.as_object().unwrap().clone());
+    exchange
+}
+
+const MESSAGES: &str = "https://chat.example.com/api/messages";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_answered_by_the_scenario_and_one_that_differs_shows_where() {
+    let taken = json!({"response": {"status": 200, "body": {"id": "m-1"}}});
+    let right = published(&json!({
+        "http": [posted(MESSAGES, &taken)],
+        "expect": {"outcome": "done", "state": {"told/ada/engine": 1}},
+    }));
+    let late = published(&json!({
+        "http": [posted(MESSAGES, &json!({"error": "timeout"}))],
+        "expect": {"outcome": {"retry": {"reason": {"contains": "no whole answer"}}}, "state": {}},
+    }));
+    let held = world(&[("right", &right), ("late", &late)]).await;
+    let ran = test_of(
+        &held,
+        "notify",
+        &["--output", "json", "--junit", "junit.xml"],
+    )
+    .await;
+    assert_eq!(ran.code, DONE, "{ran:?}");
+    let event = &ran.json()["components"][0]["scenarios"][1]["events"][0];
+    assert_eq!(event["http_requests"], 1);
+    assert_eq!(event["sql_statements"], 0);
+    let junit = std::fs::read_to_string(held.path("junit.xml")).unwrap();
+    assert!(junit.contains("event.1.http_requests"), "{junit}");
+
+    let elsewhere = published(&json!({
+        "http": [posted("https://chat.example.com/api/other", &taken)],
+    }));
+    let unused = published(&json!({
+        "http": [posted(MESSAGES, &taken), posted(MESSAGES, &taken)],
+        "expect": {"outcome": "done"},
+    }));
+    let unexpected = published(&json!({"expect": {"outcome": "retry"}}));
+    let world = world(&[
+        ("elsewhere", &elsewhere),
+        ("unused", &unused),
+        ("unexpected", &unexpected),
+    ])
+    .await;
+    let ran = test_of(
+        &world,
+        "notify",
+        &["--output", "json", "--junit", "junit.xml"],
+    )
+    .await;
+    assert_eq!(ran.code, FAILED, "{ran:?}");
+    let report = ran.json();
+    assert_eq!((&report["held"], &report["failed"]), (&json!(0), &json!(3)));
+    for scenario in report["components"][0]["scenarios"].as_array().unwrap() {
+        let difference = &scenario["events"][0]["differences"][0];
+        assert_eq!(difference["part"], "http", "{scenario}");
+    }
+    let ran = test_of(&world, "notify", &["--filter", "elsewhere"]).await;
+    for said in [
+        "http (- expected, + seen)",
+        "-       \"url\": \"https://chat.example.com/api/other\"",
+        "+       \"url\": \"https://chat.example.com/api/messages\"",
+    ] {
+        assert!(ran.stdout.contains(said), "{said}: {}", ran.stdout);
+    }
+    assert!(
+        !ran.stdout.contains("planted-token"),
+        "a header that nobody named is not shown: {}",
+        ran.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn update_writes_down_requests_and_statements_until_the_handler_asks_for_nothing_new() {
+    let new = published(&json!({}));
+    let world = world(&[("new", &new)]).await;
+    let read = || -> Value {
+        let text = std::fs::read_to_string(world.path("cases/new.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let ran = test_of(&world, "notify", &["--update"]).await;
+    assert_eq!(ran.code, DONE, "{ran:?}");
+    let mut written = read();
+    let sent = &written["http"][0]["request"];
+    assert_eq!(sent["headers"]["authorization"], "Bearer planted-token");
+    assert_eq!(
+        sent["body"]["text"],
+        "ada/engine: ada published engine 1.0.0 (npm)"
+    );
+    assert_eq!(written["http"][0]["response"], json!({"status": 200}));
+    assert!(
+        written["expect"]["outcome"]["reject"].is_string(),
+        "{written}"
+    );
+    assert_eq!(test_of(&world, "notify", &[]).await.code, DONE);
+
+    // Its author puts the answer right.
+    written["http"][0]["response"] = json!({"status": 200, "body": {"id": "m-1"}});
+    let text = format!("{written:#}");
+    world.write("cases/new.json", &text);
+    assert_eq!(test_of(&world, "notify", &[]).await.code, FAILED);
+    assert_eq!(test_of(&world, "notify", &["--update"]).await.code, DONE);
+    let written = read();
+    assert_eq!(written["expect"]["outcome"], "done");
+    assert_eq!(
+        written["http"][0]["response"]["body"]["id"], "m-1",
+        "an exchange that held stays"
+    );
+
+    let deployed = json!({
+        "about": "a deployment",
+        "event": {
+            "name": "github.deployment_status.created",
+            "payload": {
+                "deployment_status": {"state": "success", "environment": "production", "updated_at": "2026-03-01T10:00:00Z"},
+                "deployment": {"sha": "f95f852"},
+                "repository": {"full_name": "a/b"},
+            },
+        },
+    });
+    world.write("cases/new.json", &format!("{deployed:#}"));
+    let ran = test_of(&world, "environments", &["--update"]).await;
+    assert_eq!(ran.code, DONE, "{ran:?}");
+    let written = read();
+    assert_eq!(written["sql"][0]["rows"], json!([]));
+    assert_eq!(written["sql"][1]["count"], 0);
+    assert_eq!(
+        written["sql"][1]["parameters"],
+        json!([
+            "a/b",
+            "production",
+            "success",
+            "f95f852",
+            "2026-03-01T10:00:00Z"
+        ])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_not_granted_does_not_leave() {
+    let refused = json!({"outcome": {"retry": {"reason": {"contains": "[grants.notify]"}}}});
+    let operator = published(&json!({
+        "allow": ["https://other.example.com"],
+        "expect": refused,
+    }));
+    // Its own file names one place, and narrows what the operator allows.
+    let own_file = published(&json!({
+        "allow": ["https://other.example.com", "https://chat.example.com"],
+        "config": {"chat": "https://other.example.com"},
+        "expect": refused,
+    }));
+    let nobody = published(&json!({
+        "config": {"chat": "https://other.example.com"},
+        "expect": refused,
+    }));
+    let world = world(&[
+        ("operator", &operator),
+        ("own-file", &own_file),
+        ("nobody", &nobody),
+    ])
+    .await;
+    let ran = test_of(&world, "notify", &[]).await;
+    assert_eq!(ran.code, DONE, "{ran:?}");
+
+    // What was expected and did not leave is told with the reason.
+    let taken = json!({"response": {"status": 200}});
+    let expected = published(&json!({
+        "allow": ["https://other.example.com"],
+        "http": [posted(MESSAGES, &taken)],
+    }));
+    world.write("cases/operator.json", &expected);
+    let ran = test_of(&world, "notify", &["--filter", "operator"]).await;
+    assert_eq!(ran.code, FAILED, "{ran:?}");
+    assert!(
+        ran.stdout.contains("\"note\": \"denied: `notify` may not"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hosts_configuration_grants_and_gives_none_of_its_secrets() {
+    let asks = published(&json!({
+        "secrets": {},
+        "expect": {"outcome": {"retry": {"reason": {"contains": "has no secret `chat_token`"}}}},
+    }));
+    let taken = json!({"response": {"status": 200, "body": {"id": "m-1"}}});
+    let told = published(&json!({
+        "http": [posted(MESSAGES, &taken)],
+        "expect": {"outcome": "done"},
+    }));
+    let world = world(&[("asks", &asks), ("told", &told)]).await;
+    let host = |grants: &str| format!("[secrets]\nchat_token = \"real-token\"\n{grants}");
+    world.write("host.toml", &host(""));
+    let ran = test_of(&world, "notify", &["--config", "host.toml"]).await;
+    ran.fails(FAILED, &["the host does not grant \"http\""]);
+    world.write(
+        "host.toml",
+        &host(
+            "[grants.notify]\ncapabilities = [\"http\", \"secrets\"]\nsecrets = [\"chat_token\"]\n\
+             http = [\"https://chat.example.com\"]\n",
+        ),
+    );
+    let ran = test_of(&world, "notify", &["--config", "host.toml"]).await;
     assert_eq!(ran.code, DONE, "{ran:?}");
 }

@@ -1,7 +1,7 @@
 //! SQL of a component commits with its mark, state and events, once, whatever dies.
 #![cfg(test)]
 
-use acceptance::{Way, World};
+use acceptance::{Way, World, repository};
 use serde_json::json;
 
 /// Events of the test, a point each.
@@ -92,6 +92,55 @@ async fn a_component_that_runs_sql_is_refused_where_it_has_no_role_or_no_databas
     servers
         .lists("scores", |seen| seen.to_string().contains("sql = "))
         .await;
+}
+
+/// The example `environments`, with its own schema, real events, and one that the table
+/// does not allow.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_example_keeps_its_table_and_what_the_table_refuses_is_a_dead_letter() {
+    const EVENT: &str = "github.deployment_status.created";
+    let mut world = World::with(Way::Servers, &["environments"]).await;
+    let read = |file: &str| std::fs::read_to_string(repository().join(file)).unwrap();
+    let schema = read("examples/environments/schema.sql");
+    let schema = schema.replace("TO qx;", "TO CURRENT_USER;");
+    world.database().await.execute(&schema).await;
+    let grants = "[grants.environments]\ncapabilities = [\"sql\"]\nsql = \"qx_environments\"\n";
+    world.write("qx-host.toml", &format!("{}{grants}", world.config()));
+    let recorded = read("examples/github/webhooks.jsonl");
+    let is_deployment = |line: &&str| line.contains(&format!("\"event_name\":\"{EVENT}\""));
+    let mut lines: Vec<&str> = recorded.lines().filter(is_deployment).collect();
+    assert!(lines.len() >= 4, "{}", lines.len());
+    let lost = json!({"event_name": EVENT, "payload": {
+        "deployment_status": {"state": "lost", "environment": "moon", "updated_at": "2026-03-01T10:00:00Z"},
+        "deployment": {"sha": "f95f852"},
+        "repository": {"full_name": "a/b"},
+    }})
+    .to_string();
+    lines.push(&lost);
+    world.write("events.jsonl", &(lines.join("\n") + "\n"));
+    drop(world.qx(&["trigger", "--lines", "events.jsonl"]).await.ok());
+    world.run().await;
+    let table = "SELECT environment, state FROM qx_environments.environments ORDER BY environment";
+    world
+        .settles(
+            table,
+            &[&["github-pages", "in_progress"], &["production", "success"]],
+        )
+        .await;
+    let refused = "SELECT last_error FROM qx_dead_letters WHERE component = 'environments'
+        AND last_error LIKE '%environments_state_check%'";
+    world
+        .settles(
+            &format!("SELECT count(*)::text FROM ({refused}) AS own"),
+            &[&["1"]],
+        )
+        .await;
+    // The same state again is no news.
+    let told =
+        "SELECT count(*)::text FROM qx_outbox_events WHERE event_name = 'environment.changed'";
+    let marks = "SELECT count(*)::text FROM qx_inbox WHERE component = 'environments'";
+    world.settles(marks, &[&["4"]]).await;
+    world.settles(told, &[&["2"]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,6 +21,9 @@ pub enum Manner {
     Body(usize),
     /// It is answered with 200 and this many headers.
     Headers(usize),
+    /// The first is answered with the first of these, and so on; the rest with the last.
+    /// Whole answers, as they go over the wire.
+    Says(&'static [&'static str]),
 }
 
 impl Web {
@@ -55,7 +58,11 @@ fn serve(mut stream: TcpStream, notes: &Mutex<Vec<String>>, manner: Manner) {
     let Some(request) = read(&mut stream) else {
         return;
     };
-    notes.lock().expect("the notes").push(request);
+    let nth = {
+        let mut notes = notes.lock().expect("the notes");
+        notes.push(request);
+        notes.len() - 1
+    };
     match manner {
         Manner::Answers => {
             let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nthanks";
@@ -70,6 +77,11 @@ fn serve(mut stream: TcpStream, notes: &Mutex<Vec<String>>, manner: Manner) {
             let headers = "x-a: b\r\n".repeat(count);
             let answer = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: 0\r\n\r\n");
             drop(stream.write_all(answer.as_bytes()));
+        }
+        Manner::Says(answers) => {
+            let answer = answers.get(nth).or(answers.last());
+            let answer = answer.expect("an answer").as_bytes();
+            drop(stream.write_all(answer));
         }
         // Until the client has had enough.
         Manner::Hangs => while matches!(stream.read(&mut [0; 64]), Ok(1..)) {},

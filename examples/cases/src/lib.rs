@@ -4,13 +4,15 @@
 //! `qx-host test` gives the same files to the built component in the real sandbox.
 //! Both must agree, or the double in `qx_guest::testing` is no double. Of what a
 //! scenario can say (`docs/testing.md`) this reads what a native test can know: no
-//! limits, no traps, and expectations that are complete.
+//! limits, no traps, no grants, and expectations that are complete.
 #![cfg(not(target_arch = "wasm32"))]
 #![expect(
     clippy::expect_used,
     clippy::panic,
     reason = "only for tests, which fail this way"
 )]
+
+mod outside;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,6 +23,8 @@ use qx_guest::{Due, Failure, Json};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use outside::{Exchange, Statement};
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
@@ -28,8 +32,17 @@ struct Case {
     #[serde(default)]
     config: BTreeMap<String, String>,
     #[serde(default)]
+    secrets: BTreeMap<String, String>,
+    /// Judged by the host.
+    #[serde(default, rename = "allow")]
+    _allow: Vec<Value>,
+    #[serde(default)]
     state: BTreeMap<String, Value>,
     event: Option<CaseEvent>,
+    #[serde(default)]
+    http: Vec<Exchange>,
+    #[serde(default)]
+    sql: Vec<Statement>,
     expect: Option<Value>,
     #[serde(default)]
     steps: Vec<Step>,
@@ -39,6 +52,10 @@ struct Case {
 #[serde(deny_unknown_fields)]
 struct Step {
     event: CaseEvent,
+    #[serde(default)]
+    http: Vec<Exchange>,
+    #[serde(default)]
+    sql: Vec<Statement>,
     expect: Value,
 }
 
@@ -49,6 +66,7 @@ struct CaseEvent {
     version: Option<u32>,
     payload: Option<Json>,
     from: Option<From>,
+    id: Option<String>,
     tenant_id: Option<String>,
     attempt: Option<u32>,
 }
@@ -87,18 +105,25 @@ pub fn check(example: &str, deliver: impl Fn(&mut Host, &str, Given) -> Delivery
         let mut case: Case = serde_json::from_str(&text)
             .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         if let (Some(event), Some(expect)) = (case.event.take(), case.expect.take()) {
-            case.steps.push(Step { event, expect });
+            case.steps.push(Step {
+                event,
+                http: std::mem::take(&mut case.http),
+                sql: std::mem::take(&mut case.sql),
+                expect,
+            });
         }
         let mut host = host(&case);
         assert!(!case.steps.is_empty(), "{}: no event", file.display());
         for step in &case.steps {
             let given = given(&step.event, &folder);
-            let seen = shown(deliver(&mut host, &step.event.name, given));
+            host = outside::answering(host, &step.http, &step.sql);
+            let seen = deliver(&mut host, &step.event.name, given);
+            let place = format!("{} ({})", case.about, file.display());
+            outside::check(&place, (&step.http, &step.sql), &seen);
+            let seen = shown(seen);
             assert!(
                 seen == step.expect,
-                "{} ({}): expected\n{:#}\nbut this happened\n{seen:#}",
-                case.about,
-                file.display(),
+                "{place}: expected\n{:#}\nbut this happened\n{seen:#}",
                 step.expect
             );
         }
@@ -119,6 +144,9 @@ fn host(case: &Case) -> Host {
     let mut host = Host::new();
     for (key, value) in &case.config {
         host = host.with_config(key, value);
+    }
+    for (name, value) in &case.secrets {
+        host = host.with_secret(name, value);
     }
     let first = case.steps.first();
     let tenant = first.and_then(|step| step.event.tenant_id.as_ref());
@@ -145,6 +173,9 @@ fn given(of: &CaseEvent, folder: &Path) -> Given {
         .payload(payload)
         .version(of.version.unwrap_or(1))
         .attempt(of.attempt.unwrap_or(1));
+    if let Some(id) = &of.id {
+        given = given.id(id);
+    }
     if let Some(tenant) = &of.tenant_id {
         given = given.tenant(tenant);
     }

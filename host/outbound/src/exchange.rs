@@ -98,7 +98,8 @@ fn shown(headers: &HeaderMap) -> Vec<(String, String)> {
     headers.iter().map(one).collect()
 }
 
-fn too_large(bytes_max: usize) -> HttpError {
+/// The body of an answer has more bytes than this.
+pub fn too_large(bytes_max: usize) -> HttpError {
     let kilobytes = bytes_max >> 10;
     HttpError::Limit {
         word: "http_response_kb",

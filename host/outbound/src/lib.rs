@@ -17,8 +17,8 @@ mod tests;
 mod tls;
 
 pub use client::{Client, Outbound};
-pub use exchange::{RESPONSE_HEADER_BYTES_MAX, RESPONSE_HEADERS_MAX};
+pub use exchange::{RESPONSE_HEADER_BYTES_MAX, RESPONSE_HEADERS_MAX, too_large};
 pub use headers::{REQUEST_HEADER_BYTES_MAX, REQUEST_HEADERS_MAX};
-pub use plan::URL_BYTES_MAX;
+pub use plan::{URL_BYTES_MAX, judge};
 pub use resolve::{Resolve, SystemResolver};
 pub use tls::TlsError;

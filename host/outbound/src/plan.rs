@@ -30,12 +30,31 @@ pub(crate) struct Plan {
     grants: Vec<HttpGrant>,
 }
 
-/// Holds a request against the grants and the rules.
-pub(crate) fn plan(
-    given: HttpRequest,
-    grants: &[HttpGrant],
+/// What of a request is decided by its text: everything but the addresses.
+struct Judged {
+    url: Url,
+    origin: Origin,
+    method: Method,
+    headers: HeaderMap,
+    covering: Vec<HttpGrant>,
+}
+
+/// Holds a request against the rules, and against the grants where there are any: what
+/// [`Client`](crate::Client) would say before it asks for an address. Nothing is sent.
+/// Returns where it goes.
+pub fn judge(
+    given: &HttpRequest,
+    grants: Option<&[HttpGrant]>,
     component: &ComponentName,
-) -> Result<Plan, HttpError> {
+) -> Result<Origin, HttpError> {
+    judged(given, grants, component).map(|judged| judged.origin)
+}
+
+fn judged(
+    given: &HttpRequest,
+    grants: Option<&[HttpGrant]>,
+    component: &ComponentName,
+) -> Result<Judged, HttpError> {
     let url = parse(&given.url)?;
     let origin = Origin::of(&url)
         .ok_or_else(|| invalid("the URL is not of http or https, or has no host".to_owned()))?;
@@ -45,19 +64,37 @@ pub(crate) fn plan(
             "the URL has a user in it; send the header `authorization` instead".to_owned(),
         ));
     }
-    let covering: Vec<HttpGrant> = grants
-        .iter()
-        .filter(|grant| grant.covers(&origin))
-        .cloned()
-        .collect();
-    if covering.is_empty() {
+    let covers = |grant: &&HttpGrant| grant.covers(&origin);
+    let covering = grants.map(|grants| grants.iter().filter(covers).cloned().collect());
+    let covering: Vec<HttpGrant> = covering.unwrap_or_default();
+    if grants.is_some() && covering.is_empty() {
         return Err(HttpError::Denied(format!(
             "`{component}` may not send requests to {origin}: add \"{origin}\" to `http` under \
                 `[grants.{component}]` of qx-host.toml, and in `{component}.toml` if that file has the key"
         )));
     }
-    let method = method(&given.method)?;
-    let mut headers = headers::checked(&given.headers)?;
+    Ok(Judged {
+        method: method(&given.method)?,
+        headers: headers::checked(&given.headers)?,
+        url,
+        origin,
+        covering,
+    })
+}
+
+/// Holds a request against the grants and the rules, and makes it ready to be sent.
+pub(crate) fn plan(
+    given: HttpRequest,
+    grants: &[HttpGrant],
+    component: &ComponentName,
+) -> Result<Plan, HttpError> {
+    let Judged {
+        url,
+        origin,
+        method,
+        mut headers,
+        covering,
+    } = judged(&given, Some(grants), component)?;
     let host = HeaderValue::from_str(&origin.authority())
         .map_err(|_illegal| invalid("the host is no legal header".to_owned()))?;
     headers.insert(header::HOST, host);

@@ -26,7 +26,7 @@ pub mod testing;
 
 pub use audit::{Audit, ComponentAudit, EventAudit};
 pub use error::StoreError;
-pub use postgres::{Postgres, RoleFlaw, RoleReport};
+pub use postgres::{Postgres, RoleFlaw, RoleReport, refused_by_its_text, sqlstate_is_the_hosts};
 pub use settlement::Recount;
 pub use sqlite::Sqlite;
 pub use store::{IfMissing, Store, StoreConfig};

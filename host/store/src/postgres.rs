@@ -28,7 +28,7 @@ use sqlx::query::Query;
 
 use crate::fault::{self, NoAnswer};
 pub(crate) use outbox::Part;
-pub use sql::{RoleFlaw, RoleReport};
+pub use sql::{RoleFlaw, RoleReport, refused_by_its_text, sqlstate_is_the_hosts};
 
 /// Longest that one statement of a call may run, and wait for a lock. A healthy
 /// one takes milliseconds; the rest is for a server that is busy with others.

@@ -38,6 +38,19 @@ struct Deploy {
     at_once: bool,
 }
 
+impl Deploy {
+    /// Of a build that somebody brings, and not of one that was there before.
+    fn onward((name, parts): (ComponentName, Parts), named: Option<&str>, at_once: bool) -> Self {
+        Self {
+            name,
+            parts,
+            by: by(named),
+            rollback: false,
+            at_once,
+        }
+    }
+}
+
 /// What became of it.
 #[derive(Debug, Serialize)]
 struct Became {
@@ -70,13 +83,7 @@ pub(super) async fn load(config: Option<&Path>, args: &LoadArgs) -> Result<Exit,
         let allowed = store.deployments().allow(&name, parts.digest()).await;
         allowed.map_err(|fault| Failure::failed("take the refusal back", fault))?;
     }
-    let deploy = Deploy {
-        name,
-        parts,
-        by: by(args.by.as_deref()),
-        rollback: false,
-        at_once: args.at_once,
-    };
+    let deploy = Deploy::onward((name, parts), args.by.as_deref(), args.at_once);
     run(&config, deploy, args.output).await
 }
 
@@ -92,13 +99,7 @@ pub(super) async fn swap(config: Option<&Path>, args: &SwapArgs) -> Result<Exit,
         );
         return Err(Failure::failed("swap", text));
     }
-    let deploy = Deploy {
-        name,
-        parts,
-        by: by(args.by.as_deref()),
-        rollback: false,
-        at_once: args.at_once,
-    };
+    let deploy = Deploy::onward((name, parts), args.by.as_deref(), args.at_once);
     run(&config, deploy, args.output).await
 }
 

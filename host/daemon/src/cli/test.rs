@@ -28,9 +28,8 @@ struct Subject {
 
 pub(super) async fn test(config: Option<&Path>, args: &TestArgs) -> Result<Exit, Failure> {
     let host = match config {
-        Some(path) => Config::load(Some(path), crate::open::environment(), &[])?,
-        // Hermetic: nothing that happens to lie here or is set changes a test.
-        None => Config::parse(Path::new(Config::FILE_NAME), "", [], &[])?,
+        Some(path) => Config::load(Some(path), crate::open::environment(), &[])?.components,
+        None => scenario::no_host()?,
     };
     let subjects = match &args.component {
         Some(wasm) => vec![of_component(wasm, args)?],
@@ -48,7 +47,7 @@ pub(super) async fn test(config: Option<&Path>, args: &TestArgs) -> Result<Exit,
         let cache = subject
             .cache
             .unwrap_or_else(|| for_now.path().join("cache"));
-        let bench = Bench::new(host.components.clone(), cache)
+        let bench = Bench::new(host.clone(), cache)
             .map_err(|error| Failure::failed("start the sandbox", error))?;
         let name = subject.built.name.to_string();
         let suite = Suite::run(&bench, &subject.built, &subject.scenarios, update)

@@ -55,12 +55,26 @@ struct Granted {
     sql: Option<String>,
 }
 
+/// What becomes of a component whose own file asks for more than is granted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Excess {
+    /// That is a fault of its file.
+    #[default]
+    Fault,
+    /// It gets it.
+    Granted,
+}
+
 /// Everything that is granted, by component.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GrantTable {
     all: Granted,
     of: BTreeMap<String, Granted>,
+    excess: Excess,
 }
+
+/// The role of the database where every component has one.
+const ANY_ROLE: &str = "any";
 
 impl GrantTable {
     /// What `components.grants` says, and nothing beside it.
@@ -70,8 +84,31 @@ impl GrantTable {
                 capabilities,
                 ..Granted::default()
             },
-            of: BTreeMap::new(),
+            ..Self::default()
         }
+    }
+
+    /// Every capability to everybody, and what else a component's own file asks for: for
+    /// tests, which reach nothing real.
+    pub fn whatever_is_asked_for() -> Self {
+        Self {
+            all: Granted {
+                capabilities: Capability::ALL.into(),
+                sql: Some(ANY_ROLE.to_owned()),
+                ..Granted::default()
+            },
+            of: BTreeMap::new(),
+            excess: Excess::Granted,
+        }
+    }
+
+    /// Whether this is [`GrantTable::whatever_is_asked_for`].
+    pub fn is_whatever_is_asked_for(&self) -> bool {
+        self.excess == Excess::Granted
+    }
+
+    pub(super) const fn excess(&self) -> Excess {
+        self.excess
     }
 
     /// What the operator grants this component. Lists add up; of the two keys that

@@ -68,6 +68,14 @@ impl Key {
         variable_name(self.section, self.name)
     }
 
+    /// The smallest and the largest value, and their unit; `None`: it is no number.
+    pub(super) fn range(&self) -> Option<(u64, u64, &'static str)> {
+        let Kind::Number { min, max, unit } = &self.kind else {
+            return None;
+        };
+        Some((*min, *max, unit))
+    }
+
     /// What would be right, in words.
     pub(super) fn expected(&self) -> String {
         match &self.kind {

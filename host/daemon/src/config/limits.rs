@@ -3,7 +3,7 @@
 
 use qx_sandbox::FixedLimit;
 
-use super::key::{Key, Kind};
+use super::key::Key;
 use super::keys;
 
 /// A limit that an operator can set.
@@ -231,17 +231,8 @@ fn marked(word: &str) -> String {
 }
 
 fn at_most(key: &Key) -> String {
-    match &key.kind {
-        Kind::Number { max, unit, .. } => format!("{max} {unit}"),
-        Kind::Text
-        | Kind::TextOrOff
-        | Kind::Secret
-        | Kind::Path
-        | Kind::Flag
-        | Kind::Word(_)
-        | Kind::Words(_)
-        | Kind::List => String::new(),
-    }
+    let range = key.range();
+    range.map_or_else(String::new, |(_, max, unit)| format!("{max} {unit}"))
 }
 
 #[cfg(test)]

@@ -267,17 +267,8 @@ impl<'a> Reader<'a> {
 }
 
 fn bounds(key: &Key) -> (u64, u64) {
-    match &key.kind {
-        Kind::Number { min, max, .. } => (*min, *max),
-        Kind::Text
-        | Kind::TextOrOff
-        | Kind::Secret
-        | Kind::Path
-        | Kind::Flag
-        | Kind::Word(_)
-        | Kind::Words(_)
-        | Kind::List => (0, u64::MAX),
-    }
+    let range = key.range();
+    range.map_or((0, u64::MAX), |(min, max, _)| (min, max))
 }
 
 fn words(key: &Key) -> &'static [&'static str] {

@@ -7,12 +7,13 @@ mod keys;
 mod rights;
 mod routes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
 use qx_events::shard::Split;
+use qx_events::web::HttpGrant;
 use qx_events::{
     BreakerPolicy, CanaryPolicy, Inbox, KeyField, Limits, Order, Pattern, RetryPolicy, Reuse,
     Rights, Settings, StateBounds, Versions,
@@ -33,6 +34,18 @@ pub struct Sidecar {
     pub settings: Settings,
     /// Routes, in place of those the component carries.
     pub routes: Option<Vec<SidecarRoute>>,
+    /// What the file itself names of the world outside.
+    pub asked: Asked,
+}
+
+/// What a component's file asks for by name, before it is held against what the host
+/// grants. `None`: the file does not say, and asks for all of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Secrets.
+    pub secrets: Option<BTreeSet<String>>,
+    /// Where requests go.
+    pub http: Option<Vec<HttpGrant>>,
 }
 
 /// One line of routes. An export that was left out is the component's only one.
@@ -63,6 +76,7 @@ impl Sidecar {
                 ..host.defaults.clone()
             },
             routes: None,
+            asked: Asked::default(),
         }
     }
 
@@ -105,13 +119,19 @@ impl Sidecar {
         let reader = Reader::new(values, Path::new(""), &variables, faults);
         let settings = read_settings(&reader, host);
         let reuses = file.root().contains_key("reuse");
+        let asked = rights::asked(&reader);
+        let granted = (sidecar.settings.rights, host.grants.excess());
         let settings = Settings {
             config,
-            rights: rights::read(&reader, component, sidecar.settings.rights),
+            rights: rights::read(&reader, component, granted, &asked),
             reuse: reuses.then(|| read_reuse(&reader, &settings)),
             ..settings
         };
-        let sidecar = Self { settings, routes };
+        let sidecar = Self {
+            settings,
+            routes,
+            asked,
+        };
         ConfigFaults::check(sidecar, reader.into_faults())
     }
 }

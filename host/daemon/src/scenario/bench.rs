@@ -1,5 +1,6 @@
-//! A sandbox for scenarios: the real one, with its steps counted, and a state in
-//! memory in the place of the ledger.
+//! A sandbox for scenarios: the real one, with its steps counted. What a component
+//! reaches through its ports is in memory: the state, and the secrets, the web and the
+//! database as a scenario has them.
 //!
 //! Compiles in this process: the components are one's own.
 
@@ -7,34 +8,31 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use qx_events::ports::{Clock, Invocation, LogLine, NoStatements, StateReader, StateValue};
-use qx_events::{
-    Clash, Component, ComponentName, Envelope, Fault, Resolution, Settings, TraceContext,
+use qx_events::ports::{
+    Clock, Invocation, LogLine, SecretSource, SqlBounds, StateReader, StateValue,
 };
+use qx_events::web::HttpGrant;
+use qx_events::{Clash, Component, ComponentName, Envelope, Fault, Resolution, Settings};
 use qx_sandbox::{
-    CallId, Cost, LoadError, LogSink, Metering, Sandbox, SandboxConfig, SandboxError,
+    CallId, Cost, LoadError, LogSink, Manifest, Metering, Outside, Sandbox, SandboxConfig,
+    SandboxError,
 };
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::expect::Outcome;
-use super::file::{EventGiven, Recorded, Scenario, ScenarioFault};
-use super::seen::Seen;
+use super::fault::ScenarioFault;
+use super::file::{Scenario, Step};
+use super::given::envelope;
+use super::http::Web;
+use super::seen::{Seen, Traces};
+use super::sql::Database;
 use crate::catalog;
 use crate::clock::SystemClock;
-use crate::config::{ComponentsConfig, ConfigFaults, Sidecar};
+use crate::config::{ComponentsConfig, Config, ConfigFaults, GrantTable, Sidecar};
 
 /// Instances at once: scenarios run one after the other, and a slot reserves
 /// addresses.
 const INSTANCES_MAX: u32 = 2;
-
-/// The event's id where a scenario does not say one: the same in every run.
-const EVENT_ID: &str = "6f1f5e0e-7d2f-4a35-9d2c-8e0f4a3f1b10";
-
-/// When it happened where a scenario does not say it.
-const OCCURRED_AT: &str = "2026-03-01T10:00:00Z";
 
 /// A component on disk, and the file beside it.
 #[derive(Debug, Clone)]
@@ -108,8 +106,25 @@ pub(super) struct Opened {
     name: ComponentName,
     bytes: Vec<u8>,
     sidecar: Sidecar,
+    web: Arc<Web>,
     plain: Component,
 }
+
+/// A secret of a scenario.
+struct Told(Arc<str>);
+
+#[async_trait::async_trait]
+impl SecretSource for Told {
+    async fn value(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
+    fn known(&self) -> Vec<Arc<str>> {
+        vec![Arc::clone(&self.0)]
+    }
+}
+
+type Secrets = BTreeMap<String, Arc<dyn SecretSource>>;
 
 impl Opened {
     /// SHA-256 of its bytes.
@@ -130,6 +145,16 @@ impl StateReader for Before {
         let value = self.0.get(key).cloned();
         Ok(value.map(|value| StateValue { value, version: 1 }))
     }
+}
+
+/// A host without a configuration, which grants a component what its own file asks for.
+/// Hermetic: nothing that lies around or is set changes a test.
+pub fn no_host() -> Result<ComponentsConfig, ConfigFaults> {
+    let config = Config::parse(Path::new(Config::FILE_NAME), "", [], &[])?;
+    Ok(ComponentsConfig {
+        grants: GrantTable::whatever_is_asked_for(),
+        ..config.components
+    })
 }
 
 /// Runs scenarios, one after the other.
@@ -165,11 +190,16 @@ impl Bench {
             source,
         })?;
         let sidecar = Sidecar::load(&built.sidecar, &self.host).map_err(BenchError::Sidecar)?;
-        let plain = self.load(&built.name, &bytes, sidecar.clone()).await?;
+        let web = Arc::new(Web::new(built.name.clone()));
+        let outside = (Secrets::new(), Arc::clone(&web));
+        let plain = self
+            .load(&built.name, &bytes, sidecar.clone(), outside)
+            .await?;
         Ok(Opened {
             name: built.name.clone(),
             bytes,
             sidecar,
+            web,
             plain,
         })
     }
@@ -179,9 +209,16 @@ impl Bench {
         name: &ComponentName,
         bytes: &[u8],
         sidecar: Sidecar,
+        (secrets, web): (Secrets, Arc<Web>),
     ) -> Result<Component, BenchError> {
         let settings = sidecar.settings.clone();
-        let manifest = catalog::manifest(name.clone(), sidecar);
+        let manifest = Manifest {
+            outside: Outside {
+                secrets,
+                http: Some(web),
+            },
+            ..catalog::manifest(name.clone(), sidecar)
+        };
         let loaded = self.sandbox.load(bytes.to_vec(), manifest).await?;
         let (digest, handler) = (loaded.digest, loaded.handler);
         Ok(Component::new(
@@ -201,15 +238,20 @@ impl Bench {
         scenario: &Scenario,
     ) -> Result<Vec<Seen>, BenchError> {
         let settings = settings(&opened.sidecar.settings, scenario);
+        let secrets = self.secrets(&opened.sidecar, scenario);
         let own;
-        let component = if settings == opened.sidecar.settings {
+        let component = if settings == opened.sidecar.settings && secrets.is_empty() {
             &opened.plain
         } else {
             let mut sidecar = opened.sidecar.clone();
             sidecar.settings = settings;
-            own = self.load(&opened.name, &opened.bytes, sidecar).await?;
+            let outside = (secrets, Arc::clone(&opened.web));
+            own = self
+                .load(&opened.name, &opened.bytes, sidecar, outside)
+                .await?;
             &own
         };
+        let places = self.places(&opened.sidecar, scenario);
         let mut state = State::new();
         let mut seen = Vec::new();
         for (index, step) in scenario.steps.iter().enumerate() {
@@ -219,8 +261,9 @@ impl Bench {
                 state.insert(tenant, scenario.state.clone());
             }
             let before = state.get(&tenant).cloned().unwrap_or_default();
+            opened.web.expect(step.http.clone(), places.clone());
             let after = self
-                .call(component, envelope, step.event.attempt, before)
+                .call((component, &opened.web), envelope, step, before)
                 .await?;
             state.insert(tenant, after.state.clone());
             seen.push(after);
@@ -228,11 +271,41 @@ impl Bench {
         Ok(seen)
     }
 
+    /// The scenario's secrets that the component may read.
+    fn secrets(&self, sidecar: &Sidecar, scenario: &Scenario) -> Secrets {
+        let granted = if self.host.grants.is_whatever_is_asked_for() {
+            sidecar.asked.secrets.as_ref()
+        } else {
+            Some(&sidecar.settings.rights.secrets)
+        };
+        let may = |name: &str| granted.is_none_or(|granted| granted.contains(name));
+        let told = scenario.secrets.iter().filter(|(name, _)| may(name));
+        let source =
+            |value: &String| Arc::new(Told(value.as_str().into())) as Arc<dyn SecretSource>;
+        told.map(|(name, value)| (name.clone(), source(value)))
+            .collect()
+    }
+
+    /// Where the component's requests may go: the scenario says it in the place of the
+    /// operator, and the component's own file narrows it. `None`: nobody says.
+    fn places(&self, sidecar: &Sidecar, scenario: &Scenario) -> Option<Vec<HttpGrant>> {
+        match (&scenario.allow, &sidecar.asked.http) {
+            (Some(allow), Some(asked)) => {
+                let within =
+                    |asked: &HttpGrant| allow.iter().find_map(|own| own.narrowed_to(asked));
+                Some(asked.iter().filter_map(within).collect())
+            }
+            (Some(allow), None) => Some(allow.clone()),
+            (None, asked) if self.host.grants.is_whatever_is_asked_for() => asked.clone(),
+            (None, _) => Some(sidecar.settings.rights.http.clone()),
+        }
+    }
+
     async fn call(
         &self,
-        component: &Component,
+        (component, web): (&Component, &Web),
         envelope: Envelope,
-        attempt: u32,
+        step: &Step,
         state: BTreeMap<String, String>,
     ) -> Result<Seen, BenchError> {
         let export = match component.export_for(&envelope.event_name, envelope.event_version) {
@@ -243,16 +316,24 @@ impl Bench {
             Resolution::NotSubscribed => return Ok(Seen::not_called(Outcome::NotTaken, state)),
         };
         drop(self.notes.take());
+        let bounds = SqlBounds::of(&component.settings.limits);
+        let database = Arc::new(Database::new(step.sql.clone(), bounds));
         let invocation = Invocation {
-            sql: Arc::new(NoStatements),
+            sql: Arc::clone(&database) as _,
             trace: envelope.trace.clone(),
             envelope: Arc::new(envelope),
-            attempt,
+            attempt: step.event.attempt,
             state: Arc::new(Before(state.clone())),
         };
         let outcome = component.handler.call(export, invocation).await;
         let (lines, cost) = self.notes.take();
-        Seen::of(outcome, state, &lines, cost).map_err(BenchError::Host)
+        let traces = Traces {
+            lines,
+            cost,
+            http: web.calls(),
+            sql: database.calls(),
+        };
+        Seen::of(outcome, state, traces).map_err(BenchError::Host)
     }
 }
 
@@ -261,73 +342,4 @@ fn settings(own: &Settings, scenario: &Scenario) -> Settings {
     settings.config.extend(scenario.config.clone());
     settings.limits = scenario.limits.over(&settings.limits);
     settings
-}
-
-/// The event, as if it had been read from the stream.
-fn envelope(scenario: &Scenario, event: &EventGiven) -> Result<Envelope, ScenarioFault> {
-    let wrong = |text: String| ScenarioFault::new(&scenario.path, text);
-    let body = json!({
-        "event_id": event.id.as_deref().unwrap_or(EVENT_ID),
-        "event_name": event.name,
-        "event_version": event.version,
-        "occurred_at": event.occurred_at.as_deref().unwrap_or(OCCURRED_AT),
-        "tenant_id": event.tenant_id,
-        "correlation_id": event.correlation_id,
-        "causation_id": event.causation_id,
-        "actor_id": event.actor_id,
-        "payload": Value::Null,
-    });
-    let trace = match &event.traceparent {
-        None => None,
-        Some(parent) => Some(
-            TraceContext::parse(parent, None)
-                .ok_or_else(|| wrong(format!("event.traceparent: `{parent}` is no W3C context")))?,
-        ),
-    };
-    let mut envelope = Envelope::decode(body.to_string().as_bytes(), trace)
-        .map_err(|error| wrong(format!("event: {error}")))?;
-    envelope.payload = match (&event.payload, &event.from) {
-        (Some(payload), None) => payload.clone(),
-        (None, Some(from)) => recorded(scenario, from)?,
-        (Some(_), Some(_)) | (None, None) => {
-            return Err(wrong("an event has either `payload` or `from`".to_owned()));
-        }
-    };
-    Ok(envelope)
-}
-
-#[derive(Deserialize)]
-struct RecordedEvent {
-    event_name: String,
-    payload: Box<RawValue>,
-}
-
-/// The payload of a recorded event.
-fn recorded(scenario: &Scenario, from: &Recorded) -> Result<Box<RawValue>, ScenarioFault> {
-    let wrong = |text: String| ScenarioFault::new(&scenario.path, text);
-    let file: &Path = &scenario.project().join(&from.file);
-    let shown = file.display();
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| wrong(format!("from.file: {shown} cannot be read: {error}")))?;
-    let mut index = 0;
-    for (number, line) in (1..)
-        .zip(text.lines())
-        .filter(|(_, line)| !line.trim().is_empty())
-    {
-        let event: RecordedEvent = serde_json::from_str(line).map_err(|error| {
-            wrong(format!(
-                "{shown}:{number}: not an event: {error}; each line is {{\"event_name\": …, \"payload\": …}}"
-            ))
-        })?;
-        if event.event_name == from.name {
-            if index == from.index {
-                return Ok(event.payload);
-            }
-            index += 1;
-        }
-    }
-    Err(wrong(format!(
-        "from: {shown} has {index} events `{}`, and number {} was asked for, counted from 0",
-        from.name, from.index
-    )))
 }

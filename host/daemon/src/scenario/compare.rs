@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use similar::TextDiff;
 
 use super::expect::{AtMost, Emitted, Expect, Line, Outcome, Text};
+use super::file::Step;
+use super::script::difference;
 use super::seen::Seen;
 
 /// A part that is not as it should be.
@@ -28,8 +30,20 @@ const CONTEXT_LINES: usize = 3;
 /// Longest difference that is shown, in lines: a payload may be megabytes.
 const LINES_MAX: usize = 200;
 
-/// The parts that differ; empty when the event came to what it should.
-pub(super) fn differences(expected: &Expect, seen: &Seen) -> Vec<Difference> {
+/// The parts that differ; empty when the event came to what it should. What the handler
+/// asked for comes first: the rest follows from the answers.
+pub(super) fn differences(step: &Step, seen: &Seen) -> Vec<Difference> {
+    let asked = [
+        difference(&step.http, &seen.http),
+        difference(&step.sql, &seen.sql),
+    ];
+    let expected = step.expect.iter();
+    let rest = expected.flat_map(|expected| of_expectation(expected, seen));
+    asked.into_iter().flatten().chain(rest).collect()
+}
+
+/// The parts of what is expected that differ.
+pub(super) fn of_expectation(expected: &Expect, seen: &Seen) -> Vec<Difference> {
     let Expect {
         outcome,
         emitted,
@@ -254,6 +268,8 @@ mod tests {
                 {"level": "warn", "message": "two of three"},
             ]))
             .unwrap(),
+            http: Vec::new(),
+            sql: Vec::new(),
             cost: Some(Cost {
                 wall: Duration::ZERO,
                 cpu: Duration::ZERO,
@@ -267,7 +283,7 @@ mod tests {
 
     fn parts(expected: Value) -> Vec<&'static str> {
         let expected: Expect = serde_json::from_value(expected).unwrap();
-        differences(&expected, &seen())
+        of_expectation(&expected, &seen())
             .iter()
             .map(|d| d.part)
             .collect()

@@ -12,6 +12,8 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
+use super::short::text_or_object;
+
 /// What must come of an event.
 #[derive(Debug, Default, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -90,7 +92,9 @@ pub(super) enum Due {
 }
 
 /// `null` is a payload too.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+pub(super) fn present<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
 
@@ -147,25 +151,12 @@ struct Contains {
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Text;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text, or {\"contains\": \"…\"}")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
-                Ok(Text::Whole(text.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Text, A::Error> {
-                let part =
-                    Contains::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
-                Ok(Text::Contains(part.contains))
-            }
-        }
-        deserializer.deserialize_any(Either)
+        text_or_object(
+            deserializer,
+            "a text, or {\"contains\": \"…\"}",
+            |text| Ok(Self::Whole(text.to_owned())),
+            |part: Contains| Ok(Self::Contains(part.contains)),
+        )
     }
 }
 
@@ -297,28 +288,20 @@ struct FailedGiven(Failed);
 
 impl<'de> Deserialize<'de> for FailedGiven {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = FailedGiven;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`trap`, a limit's word, or {\"limit\": \"…\", \"detail\": \"…\"}")
-            }
-
-            fn visit_str<E: Error>(self, word: &str) -> Result<FailedGiven, E> {
-                known(word).map_err(E::custom)?;
-                Ok(FailedGiven(Failed {
-                    limit: word.to_owned(),
-                    detail: None,
-                }))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<FailedGiven, A::Error> {
-                Failed::deserialize(serde::de::value::MapAccessDeserializer::new(map))
-                    .map(FailedGiven)
-            }
-        }
-        deserializer.deserialize_any(Either)
+        let only = |word: &str| {
+            known(word)?;
+            Ok(Failed {
+                limit: word.to_owned(),
+                detail: None,
+            })
+        };
+        text_or_object(
+            deserializer,
+            "`trap`, a limit's word, or {\"limit\": \"…\", \"detail\": \"…\"}",
+            only,
+            Ok,
+        )
+        .map(Self)
     }
 }
 

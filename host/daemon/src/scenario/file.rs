@@ -3,17 +3,20 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use qx_events::Limits;
-use serde::Deserialize;
+use qx_events::web::HttpGrant;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::expect::Expect;
-use crate::config::nearest;
+use super::fault::{ScenarioFault, fault};
+use super::http::HttpExchange;
+use super::short::text_or_object;
+use super::sql::SqlExchange;
 
 /// Where a project keeps its scenarios.
 pub const FOLDER: &str = "cases";
@@ -37,18 +40,28 @@ pub struct Scenario {
     pub(super) config: BTreeMap<String, String>,
     /// Limits over those of the component's file.
     pub(super) limits: LimitsGiven,
+    /// Secrets that the component is granted, by name.
+    pub(super) secrets: BTreeMap<String, String>,
+    /// Where its requests may go; `None`: nobody says.
+    pub(super) allow: Option<Vec<HttpGrant>>,
     /// State before, of the first event's tenant.
     pub(super) state: BTreeMap<String, String>,
     /// The events, in their order. Not empty.
     pub(super) steps: Vec<Step>,
 }
 
-/// One event, and what must come of it.
+/// One event, what the handler asks for meanwhile, and what must come of it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Step {
     /// The event.
     pub(super) event: EventGiven,
+    /// The requests that it sends, and the answers.
+    #[serde(default)]
+    pub(super) http: Vec<HttpExchange>,
+    /// The statements that it runs, and the answers.
+    #[serde(default)]
+    pub(super) sql: Vec<SqlExchange>,
     /// `None`: not recorded yet.
     pub(super) expect: Option<Expect>,
 }
@@ -110,6 +123,8 @@ pub(super) struct LimitsGiven {
     log_kb: Option<usize>,
     emitted_events: Option<u32>,
     value_kb: Option<usize>,
+    http_requests: Option<u32>,
+    http_response_kb: Option<usize>,
 }
 
 impl LimitsGiven {
@@ -128,6 +143,8 @@ impl LimitsGiven {
             log_bytes: shifted(self.log_kb, 10, base.log_bytes),
             emitted_events: self.emitted_events.unwrap_or(base.emitted_events),
             value_bytes: shifted(self.value_kb, 10, base.value_bytes),
+            http_requests: self.http_requests.unwrap_or(base.http_requests),
+            http_response_bytes: shifted(self.http_response_kb, 10, base.http_response_bytes),
             ..base.clone()
         }
     }
@@ -147,42 +164,76 @@ struct Raw {
     #[serde(default)]
     limits: LimitsGiven,
     #[serde(default)]
+    secrets: BTreeMap<String, String>,
+    allow: Option<Vec<Allowed>>,
+    #[serde(default)]
     state: BTreeMap<String, Value>,
     event: Option<EventGiven>,
+    http: Option<Vec<HttpExchange>>,
+    sql: Option<Vec<SqlExchange>>,
     expect: Option<Expect>,
     steps: Option<Vec<Step>>,
 }
 
-/// What is wrong with a scenario, and where.
-#[derive(Debug, PartialEq, Eq)]
-pub struct ScenarioFault {
-    path: PathBuf,
-    /// Line and column, from 1, where there is one place.
-    place: Option<(usize, usize)>,
-    text: String,
+/// A place that requests may go to, as an operator grants it: a text, or a table.
+struct Allowed(HttpGrant);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AllowedTable {
+    url: String,
+    #[serde(default)]
+    private: bool,
 }
 
-impl ScenarioFault {
-    pub(super) fn new(path: &Path, text: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            place: None,
-            text: text.into(),
-        }
+impl<'de> Deserialize<'de> for Allowed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let place =
+            |url: &str, private| HttpGrant::parse(url, private).map_err(|error| error.to_string());
+        text_or_object(
+            deserializer,
+            "\"https://host\", or {\"url\": \"http://host:8080\", \"private\": true}",
+            |url| place(url, false),
+            |table: AllowedTable| place(&table.url, table.private),
+        )
+        .map(Self)
     }
 }
 
-impl fmt::Display for ScenarioFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.path.display())?;
-        if let Some((line, column)) = self.place {
-            write!(f, "{line}:{column}:")?;
+impl Raw {
+    /// The events, however they are written.
+    fn steps(&mut self) -> Result<Vec<Step>, String> {
+        let beside = [
+            ("event", self.event.is_some()),
+            ("http", self.http.is_some()),
+            ("sql", self.sql.is_some()),
+            ("expect", self.expect.is_some()),
+        ];
+        let beside = beside.into_iter().find(|(_, there)| *there);
+        match (self.event.take(), self.steps.take(), beside) {
+            (Some(event), None, _) => Ok(vec![Step {
+                event,
+                http: self.http.take().unwrap_or_default(),
+                sql: self.sql.take().unwrap_or_default(),
+                expect: self.expect.take(),
+            }]),
+            (None, Some(steps), None) if steps.is_empty() => {
+                Err("`steps` is empty: each step is {\"event\": …, \"expect\": …}".to_owned())
+            }
+            (None, Some(steps), None) if steps.len() > STEPS_MAX => Err(format!(
+                "has more than {STEPS_MAX} steps: make several scenarios of it"
+            )),
+            (None, Some(steps), None) => Ok(steps),
+            (None, None, _) => Err(
+                "has no event: add `event` and `expect`, or several of them in `steps`".to_owned(),
+            ),
+            (_, Some(_), Some((key, _))) => Err(format!(
+                "has either `event` and `expect`, or `steps`, and not both: `{key}` goes into its step"
+            )),
+            (Some(_), Some(_), None) => Err("has both `event` and `steps`".to_owned()),
         }
-        write!(f, " {}", self.text)
     }
 }
-
-impl std::error::Error for ScenarioFault {}
 
 impl Scenario {
     /// Reads one.
@@ -203,29 +254,8 @@ impl Scenario {
 
     /// As [`Scenario::load`], with the text at hand.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ScenarioFault> {
-        let raw: Raw = serde_json::from_str(text).map_err(|error| fault(path, &error))?;
-        let wrong = |text: &str| Err(ScenarioFault::new(path, text));
-        let steps = match (raw.event, raw.expect, raw.steps) {
-            (Some(event), expect, None) => vec![Step { event, expect }],
-            (None, None, Some(steps)) if steps.is_empty() => {
-                return wrong("`steps` is empty: each step is {\"event\": …, \"expect\": …}");
-            }
-            (None, None, Some(steps)) if steps.len() > STEPS_MAX => {
-                return Err(ScenarioFault::new(
-                    path,
-                    format!("has more than {STEPS_MAX} steps: make several scenarios of it"),
-                ));
-            }
-            (None, None, Some(steps)) => steps,
-            (None, None | Some(_), None) => {
-                return wrong(
-                    "has no event: add `event` and `expect`, or several of them in `steps`",
-                );
-            }
-            (Some(_), _, Some(_)) | (None, Some(_), Some(_)) => {
-                return wrong("has either `event` and `expect`, or `steps`, and not both");
-            }
-        };
+        let mut raw: Raw = serde_json::from_str(text).map_err(|error| fault(path, &error))?;
+        let steps = raw.steps().map_err(|text| ScenarioFault::new(path, text))?;
         let name = path
             .file_stem()
             .unwrap_or_default()
@@ -238,6 +268,10 @@ impl Scenario {
             about: raw.about,
             config: raw.config,
             limits: raw.limits,
+            secrets: raw.secrets,
+            allow: raw
+                .allow
+                .map(|allow| allow.into_iter().map(|own| own.0).collect()),
             state: raw.state.into_iter().map(text_of).collect(),
             steps,
         })
@@ -280,46 +314,6 @@ fn state_text(value: Value) -> Cow<'static, str> {
     }
 }
 
-/// What the parser says, with its place first, and with the key that was probably
-/// meant.
-fn fault(path: &Path, error: &serde_json::Error) -> ScenarioFault {
-    let place = (error.line() > 0).then(|| (error.line(), error.column()));
-    let whole = error.to_string();
-    let text = match place {
-        Some((line, column)) => whole
-            .strip_suffix(&format!(" at line {line} column {column}"))
-            .unwrap_or(&whole),
-        None => &whole,
-    };
-    match unknown_key(text) {
-        Some((key, text)) => ScenarioFault {
-            path: path.to_owned(),
-            // The parser has read it to its end.
-            place: place.map(|(line, end)| (line, end.saturating_sub(key.chars().count() + 1))),
-            text,
-        },
-        None => ScenarioFault {
-            path: path.to_owned(),
-            place,
-            text: text.to_owned(),
-        },
-    }
-}
-
-/// A key that is none, and what to say of it. serde writes: unknown field `x`,
-/// expected one of `a`, `b`.
-fn unknown_key(text: &str) -> Option<(&str, String)> {
-    let rest = text.strip_prefix("unknown field ")?;
-    let mut names = rest.split('`').skip(1).step_by(2);
-    let unknown = names.next()?;
-    let known: Vec<&str> = names.collect();
-    let said = match nearest(unknown, known.iter().copied()) {
-        Some(meant) => format!("unknown key `{unknown}`; did you mean `{meant}`?"),
-        None => format!("unknown key `{unknown}`; known are {}", known.join(", ")),
-    };
-    Some((unknown, said))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -343,7 +337,7 @@ mod tests {
         let payload = one.steps[0].event.payload.as_ref().unwrap();
         assert_eq!(payload.get(), r#"{"n": 1.10}"#, "to the byte");
         let several = parse(
-            r#"{"about": "a", "limits": {"timeout_ms": 5}, "steps": [
+            r#"{"about": "a", "limits": {"timeout_ms": 5, "http_requests": 2, "http_response_kb": 3}, "steps": [
                 {"event": {"name": "a", "payload": 1}, "expect": {"outcome": "done"}},
                 {"event": {"name": "a", "payload": 2}}]}"#,
         )
@@ -353,6 +347,10 @@ mod tests {
         let limits = several.limits.over(&Limits::default());
         assert_eq!(limits.timeout, Duration::from_millis(5));
         assert_eq!(limits.cpu, Limits::default().cpu);
+        assert_eq!(
+            (limits.http_requests, limits.http_response_bytes),
+            (2, 3 << 10)
+        );
     }
 
     #[test]
@@ -380,6 +378,28 @@ mod tests {
             (
                 "{\"about\": \"a\", \"steps\": [], \"event\": {\"name\": \"a\"}}",
                 &["not both"],
+            ),
+            (
+                "{\"about\": \"a\", \"http\": [], \"steps\": [{\"event\": {\"name\": \"a\"}}]}",
+                &["not both: `http` goes into its step"],
+            ),
+            (
+                "{\"about\": \"a\", \"event\": {\"name\": \"a\"},\n \"http\": [{\"request\": {\"mehtod\": 1}}]}",
+                &[
+                    "cases/x.json:2:",
+                    "unknown key `mehtod`; did you mean `method`?",
+                ],
+            ),
+            (
+                "{\"about\": \"a\",\n \"allow\": [\"chat.example.com\"]}",
+                &[
+                    "cases/x.json:2:",
+                    "`chat.example.com` is no place for requests",
+                ],
+            ),
+            (
+                "{\"about\": \"a\",\n \"allow\": [{\"url\": \"http://a.internal:80\", \"privat\": true}]}",
+                &["unknown key `privat`; did you mean `private`?"],
             ),
         ] {
             let error = parse(text).unwrap_err();

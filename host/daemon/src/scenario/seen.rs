@@ -8,7 +8,8 @@ use qx_events::{Due, Effects, NewEvent, Outcome};
 use qx_sandbox::Cost;
 use serde_json::Value;
 
-use super::expect;
+use super::script::Call;
+use super::{expect, http, sql};
 
 /// What came of one event.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,8 +24,24 @@ pub(super) struct Seen {
     pub(super) state: BTreeMap<String, String>,
     /// The lines it logged.
     pub(super) logs: Vec<expect::Line>,
+    /// The requests it sent.
+    pub(super) http: Vec<Call<http::Asked>>,
+    /// The statements it ran.
+    pub(super) sql: Vec<Call<sql::Asked>>,
     /// `None` when it was not called.
     pub(super) cost: Option<Cost>,
+}
+
+/// What a call leaves beside its outcome.
+pub(super) struct Traces {
+    /// The lines it logged.
+    pub(super) lines: Vec<LogLine>,
+    /// What it used.
+    pub(super) cost: Option<Cost>,
+    /// The requests it sent.
+    pub(super) http: Vec<Call<http::Asked>>,
+    /// The statements it ran.
+    pub(super) sql: Vec<Call<sql::Asked>>,
 }
 
 impl Seen {
@@ -36,6 +53,8 @@ impl Seen {
             written: BTreeMap::new(),
             state,
             logs: Vec::new(),
+            http: Vec::new(),
+            sql: Vec::new(),
             cost: None,
         }
     }
@@ -44,8 +63,7 @@ impl Seen {
     pub(super) fn of(
         outcome: Outcome,
         mut state: BTreeMap<String, String>,
-        lines: &[LogLine],
-        cost: Option<Cost>,
+        traces: Traces,
     ) -> Result<Self, String> {
         let (outcome, effects) = split(outcome)?;
         let mut written = BTreeMap::new();
@@ -61,8 +79,10 @@ impl Seen {
             emitted: effects.emitted.iter().map(emitted).collect(),
             written,
             state,
-            logs: lines.iter().map(line).collect(),
-            cost,
+            logs: traces.lines.iter().map(line).collect(),
+            http: traces.http,
+            sql: traces.sql,
+            cost: traces.cost,
         })
     }
 

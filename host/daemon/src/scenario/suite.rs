@@ -5,13 +5,18 @@ use std::path::{Path, PathBuf};
 
 use qx_sandbox::Cost;
 
-use super::bench::{Bench, BenchError, Built};
+use super::bench::{Bench, BenchError, Built, Opened};
 use super::compare::{Difference, differences};
 use super::expect::Outcome;
-use super::file::{Scenario, ScenarioFault};
-use super::record::recorded;
+use super::fault::ScenarioFault;
+use super::file::{Scenario, Step};
+use super::record::{News, Part, recorded};
 use super::seen::Seen;
 use crate::cli::chain;
+
+/// Times that a scenario is run until what its handler asks for is written down: each
+/// adds one call at least, and a call has few.
+const ROUNDS_MAX: usize = 128;
 
 /// What is done with a scenario that does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +73,10 @@ pub struct StepReport {
     pub outcome: Outcome,
     /// What it used; `None` when it was not called.
     pub cost: Option<Cost>,
+    /// Requests that the handler made, those that were refused included.
+    pub http_requests: usize,
+    /// Statements that it ran, likewise.
+    pub sql_statements: usize,
     /// The parts that are not as expected.
     pub differences: Vec<Difference>,
     /// Whether the scenario says what must come of it.
@@ -111,10 +120,8 @@ impl Suite {
         let opened = bench.open(built).await?;
         let mut cases = Vec::new();
         for scenario in scenarios {
-            let ran = match bench.run(&opened, scenario).await {
-                Ok(seen) => settle(scenario, &seen, update),
-                Err(error) => Ran::Broken(chain(&error)),
-            };
+            let ran = play(bench, &opened, scenario, update).await;
+            let ran = ran.unwrap_or_else(Ran::Broken);
             cases.push(CaseReport {
                 name: scenario.name.clone(),
                 path: scenario.path.clone(),
@@ -137,42 +144,94 @@ impl Suite {
     }
 }
 
-/// Compares, and records where that was asked for and something is to be recorded.
-fn settle(scenario: &Scenario, seen: &[Seen], update: Update) -> Ran {
-    let report = |(step, seen): (&super::file::Step, &Seen)| StepReport {
+/// Runs, compares, and records where that was asked for and something is to be recorded.
+async fn play(
+    bench: &Bench,
+    opened: &Opened,
+    scenario: &Scenario,
+    update: Update,
+) -> Result<Ran, String> {
+    let seen = run(bench, opened, scenario).await?;
+    let steps = reports(scenario, &seen);
+    if update == Update::No || steps.iter().all(StepReport::holds) {
+        return Ok(Ran::Through(steps));
+    }
+    let path = &scenario.path;
+    let shown = path.display();
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| format!("{shown} cannot be read again: {error}"))?;
+    let (text, steps) = record(bench, opened, (scenario, &text), seen).await?;
+    std::fs::write(path, text).map_err(|error| format!("{shown} cannot be written: {error}"))?;
+    Ok(Ran::Recorded(steps))
+}
+
+async fn run(bench: &Bench, opened: &Opened, scenario: &Scenario) -> Result<Vec<Seen>, String> {
+    let seen = bench.run(opened, scenario).await;
+    seen.map_err(|error| chain(&error))
+}
+
+/// The text of a scenario that holds. What a handler is answered decides what it asks
+/// for next, and what comes of the event: so the scenario is run again until the handler
+/// asks for nothing new, and then what came of it is written down.
+async fn record(
+    bench: &Bench,
+    opened: &Opened,
+    (scenario, text): (&Scenario, &str),
+    seen: Vec<Seen>,
+) -> Result<(String, Vec<StepReport>), String> {
+    let (mut text, is_done) = written(scenario, text, &seen)?;
+    if is_done {
+        return Ok((text, reports(scenario, &seen)));
+    }
+    for _ in 0..ROUNDS_MAX {
+        let again = Scenario::parse(&scenario.path, &text).map_err(|fault| fault.to_string())?;
+        let seen = run(bench, opened, &again).await?;
+        let is_done;
+        (text, is_done) = written(&again, &text, &seen)?;
+        if is_done {
+            return Ok((text, reports(&again, &seen)));
+        }
+    }
+    Err(format!(
+        "asked for something else each of {ROUNDS_MAX} times it was run: a request or a statement \
+         depends on the time or on random numbers, so name only its other parts"
+    ))
+}
+
+/// The text with what came of it, and whether the handler asked for what was expected.
+fn written(scenario: &Scenario, text: &str, seen: &[Seen]) -> Result<(String, bool), String> {
+    let each = scenario.steps.iter().zip(seen);
+    let news: Vec<Option<News<'_>>> = each
+        .map(|(step, seen)| {
+            let holds = report(step, seen).holds();
+            (!holds).then_some(News { step, seen })
+        })
+        .collect();
+    let is_done = !news.iter().flatten().any(News::asks_otherwise);
+    let part = if is_done {
+        Part::Expectations
+    } else {
+        Part::Exchanges
+    };
+    let text = recorded(text, part, &news).map_err(|error| error.to_string())?;
+    Ok((text, is_done))
+}
+
+fn reports(scenario: &Scenario, seen: &[Seen]) -> Vec<StepReport> {
+    let each = scenario.steps.iter().zip(seen);
+    each.map(|(step, seen)| report(step, seen)).collect()
+}
+
+fn report(step: &Step, seen: &Seen) -> StepReport {
+    StepReport {
         event: step.event.name.clone(),
         outcome: seen.outcome.clone(),
         cost: seen.cost,
-        differences: step
-            .expect
-            .as_ref()
-            .map_or_else(Vec::new, |expect| differences(expect, seen)),
+        http_requests: seen.http.len(),
+        sql_statements: seen.sql.len(),
+        differences: differences(step, seen),
         is_expected: step.expect.is_some(),
-    };
-    let steps: Vec<StepReport> = scenario.steps.iter().zip(seen).map(report).collect();
-    if update == Update::No || steps.iter().all(StepReport::holds) {
-        return Ran::Through(steps);
     }
-    match write(scenario, seen, &steps) {
-        Ok(()) => Ran::Recorded(steps),
-        Err(why) => Ran::Broken(format!(
-            "{} cannot be written: {why}",
-            scenario.path.display()
-        )),
-    }
-}
-
-fn write(scenario: &Scenario, seen: &[Seen], steps: &[StepReport]) -> Result<(), String> {
-    let text = std::fs::read_to_string(&scenario.path).map_err(|error| error.to_string())?;
-    let news: Vec<_> = scenario
-        .steps
-        .iter()
-        .zip(seen)
-        .zip(steps)
-        .map(|((step, seen), report)| (!report.holds()).then_some((step.expect.as_ref(), seen)))
-        .collect();
-    let new = recorded(&text, &news).map_err(|error| error.to_string())?;
-    std::fs::write(&scenario.path, new).map_err(|error| error.to_string())
 }
 
 /// The scenarios in files and folders, in order of their names; all that is wrong

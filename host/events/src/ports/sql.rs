@@ -81,6 +81,24 @@ pub enum SqlRefusal {
     },
 }
 
+impl SqlRefusal {
+    /// An answer has more rows than these bounds allow.
+    pub fn too_many_rows(bounds: &SqlBounds) -> Self {
+        Self::Limit {
+            word: "sql_rows",
+            message: format!("a statement gives at most {} rows", bounds.rows),
+        }
+    }
+
+    /// The rows of an answer have more bytes than these bounds allow.
+    pub fn too_many_bytes(bounds: &SqlBounds) -> Self {
+        Self::Limit {
+            word: "value_kb",
+            message: format!("a statement gives at most {} bytes of rows", bounds.bytes),
+        }
+    }
+}
+
 impl fmt::Display for SqlRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

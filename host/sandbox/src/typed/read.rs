@@ -190,22 +190,10 @@ impl<'de> Visitor<'de> for Reader<'_> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Val, E> {
-        match self.plan {
-            Plan::Bool => Ok(Val::Bool(value)),
-            Plan::Int(_)
-            | Plan::F32
-            | Plan::F64
-            | Plan::Char
-            | Plan::String
-            | Plan::Option(_)
-            | Plan::List(_)
-            | Plan::Fixed(..)
-            | Plan::Tuple(_)
-            | Plan::Record(_)
-            | Plan::Variant(_)
-            | Plan::Enum(_)
-            | Plan::Flags(_) => Err(self.unexpected("true or false")),
-        }
+        let Plan::Bool = self.plan else {
+            return Err(self.unexpected("true or false"));
+        };
+        Ok(Val::Bool(value))
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Val, E> {
@@ -261,13 +249,10 @@ impl<'de> Visitor<'de> for Reader<'_> {
             Plan::List(plan) => self.list(items, std::iter::repeat(&**plan)).map(Val::List),
             Plan::Fixed(plan, length) => {
                 let length = usize::try_from(*length).unwrap_or(usize::MAX);
-                let values = self.list(items, std::iter::repeat_n(&**plan, length))?;
-                self.exactly(length, values).map(Val::FixedLengthList)
+                let each = std::iter::repeat_n(&**plan, length);
+                self.exactly(items, each).map(Val::FixedLengthList)
             }
-            Plan::Tuple(plans) => {
-                let values = self.list(items, plans.iter())?;
-                self.exactly(plans.len(), values).map(Val::Tuple)
-            }
+            Plan::Tuple(plans) => self.exactly(items, plans.iter()).map(Val::Tuple),
             Plan::Flags(names) => self.flags(items, names),
             Plan::Bool
             | Plan::Int(_)
@@ -283,21 +268,12 @@ impl<'de> Visitor<'de> for Reader<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Val, A::Error> {
-        match self.plan {
-            Plan::Record(record) => self.record(members, record),
-            Plan::Variant(variant) => self.variant(members, variant),
-            Plan::Bool
-            | Plan::Int(_)
-            | Plan::F32
-            | Plan::F64
-            | Plan::Char
-            | Plan::String
-            | Plan::Option(_)
-            | Plan::List(_)
-            | Plan::Fixed(..)
-            | Plan::Tuple(_)
-            | Plan::Enum(_)
-            | Plan::Flags(_) => Err(self.unexpected("an object")),
+        if let Plan::Record(record) = self.plan {
+            return self.record(members, record);
         }
+        let Plan::Variant(variant) = self.plan else {
+            return Err(self.unexpected("an object"));
+        };
+        self.variant(members, variant)
     }
 }

@@ -29,8 +29,10 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use super::{Postgres, Statements};
 use crate::fault::NoAnswer;
 use form::Forms;
+pub use form::refused_by_its_text;
 pub use roles::{RoleFlaw, RoleReport};
 use transaction::Transaction;
+pub use transaction::sqlstate_is_the_hosts;
 
 /// Longest that a call waits for one of its role's connections. Then it is the host
 /// that cannot serve it, and no attempt is used up.
@@ -166,7 +168,13 @@ impl Inner {
                     Ok(cleared.await.is_ok())
                 })
             })
-            .connect_lazy_with((*self.options).clone().application_name("qx-host sql"))
+            .connect_lazy_with(
+                (*self.options)
+                    .clone()
+                    .application_name("qx-host sql")
+                    // What a guest has the server say must not fill the host's log.
+                    .options([("client_min_messages", "error")]),
+            )
     }
 }
 

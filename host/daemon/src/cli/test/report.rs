@@ -155,6 +155,8 @@ struct EventView<'a> {
     cpu_us: Option<u64>,
     memory_bytes: Option<usize>,
     fuel: Option<u64>,
+    http_requests: usize,
+    sql_statements: usize,
     differences: &'a [Difference],
 }
 
@@ -202,9 +204,21 @@ fn event(step: &StepReport) -> EventView<'_> {
         cpu_us: step.cost.map(|cost| micros(cost.cpu)),
         memory_bytes: counted.map(|counted| counted.memory_bytes),
         fuel: counted.and_then(|counted| counted.fuel),
+        http_requests: step.http_requests,
+        sql_statements: step.sql_statements,
         differences: &step.differences,
     }
 }
+
+/// What of a step is a number of its use, in the JSON report.
+const USED: [&str; 6] = [
+    "wall_us",
+    "cpu_us",
+    "memory_bytes",
+    "fuel",
+    "http_requests",
+    "sql_statements",
+];
 
 /// What a step used, by the names of the JSON report.
 pub(super) fn properties(steps: &[StepReport]) -> Vec<(String, String)> {
@@ -213,7 +227,7 @@ pub(super) fn properties(steps: &[StepReport]) -> Vec<(String, String)> {
         let Ok(Value::Object(view)) = serde_json::to_value(event(step)) else {
             continue;
         };
-        for key in ["wall_us", "cpu_us", "memory_bytes", "fuel"] {
+        for key in USED {
             if let Some(Value::Number(value)) = view.get(key) {
                 found.push((format!("event.{number}.{key}"), value.to_string()));
             }

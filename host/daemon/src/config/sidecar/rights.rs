@@ -2,26 +2,47 @@
 //! that is not there asks for all of it; one that asks for more is a fault that
 //! says how to grant it.
 
-use std::collections::BTreeSet;
-
 use qx_events::Rights;
 use qx_events::web::{HttpGrant, InvalidGrant};
 
-use super::keys;
-use crate::config::grants::patterns;
+use super::{Asked, keys};
+use crate::config::grants::{Excess, patterns};
 use crate::config::key::Key;
 use crate::config::load::capabilities;
 use crate::config::reader::Reader;
 
+/// What the file names.
+pub(super) fn asked(reader: &Reader<'_>) -> Asked {
+    let place = |url: &String| {
+        let refused = |error: InvalidGrant| reader.fault(&keys::HTTP, error.to_string());
+        HttpGrant::parse(url, false).map_err(refused).ok()
+    };
+    let http = reader.list_given(&keys::HTTP);
+    let secrets = reader.list_given(&keys::SECRETS);
+    Asked {
+        secrets: secrets.map(|names| names.into_iter().collect()),
+        http: http.map(|urls| urls.iter().filter_map(place).collect()),
+    }
+}
+
 /// The rights that apply: both.
-pub(super) fn read(reader: &Reader<'_>, component: &str, granted: Rights) -> Rights {
-    let asked = Asked { reader, component };
+pub(super) fn read(
+    reader: &Reader<'_>,
+    component: &str,
+    (granted, excess): (Rights, Excess),
+    asked: &Asked,
+) -> Rights {
+    let judge = Judge {
+        reader,
+        component,
+        excess,
+    };
     Rights {
         capabilities: match reader.words_given(&keys::GRANTS) {
             Some(words) => {
                 let wanted = capabilities(&words);
                 for missing in wanted.difference(&granted.capabilities) {
-                    asked.too_much(&keys::GRANTS, "capabilities", missing.as_str());
+                    judge.too_much(&keys::GRANTS, "capabilities", missing.as_str());
                 }
                 &wanted & &granted.capabilities
             }
@@ -31,31 +52,27 @@ pub(super) fn read(reader: &Reader<'_>, component: &str, granted: Rights) -> Rig
             (Some(wanted), Some(granted)) => {
                 for name in &wanted {
                     if !granted.iter().any(|own| own.covers(name)) {
-                        asked.too_much(&keys::EMIT, "emit", name.as_str());
+                        judge.too_much(&keys::EMIT, "emit", name.as_str());
                     }
                 }
                 Some(wanted)
             }
             (wanted, granted) => wanted.or(granted),
         },
-        secrets: match reader.list_given(&keys::SECRETS) {
-            Some(names) => {
-                let wanted: BTreeSet<String> = names.into_iter().collect();
+        secrets: match &asked.secrets {
+            Some(wanted) => {
                 for missing in wanted.difference(&granted.secrets) {
-                    asked.too_much(
-                        &keys::SECRETS,
-                        "secrets",
-                        &missing.escape_debug().to_string(),
-                    );
+                    let shown = missing.escape_debug().to_string();
+                    judge.too_much(&keys::SECRETS, "secrets", &shown);
                 }
-                wanted
+                wanted.clone()
             }
             None => granted.secrets,
         },
-        http: match reader.list_given(&keys::HTTP) {
-            Some(urls) => {
-                let one = |url: &String| asked.place(url, &granted.http);
-                urls.iter().filter_map(one).collect()
+        http: match &asked.http {
+            Some(wanted) => {
+                let within = |wanted| judge.within(wanted, &granted.http);
+                wanted.iter().filter_map(within).collect()
             }
             None => granted.http,
         },
@@ -63,13 +80,17 @@ pub(super) fn read(reader: &Reader<'_>, component: &str, granted: Rights) -> Rig
     }
 }
 
-struct Asked<'a> {
+struct Judge<'a> {
     reader: &'a Reader<'a>,
     component: &'a str,
+    excess: Excess,
 }
 
-impl Asked<'_> {
+impl Judge<'_> {
     fn too_much(&self, key: &Key, granted_by: &str, what: &str) {
+        if self.excess == Excess::Granted {
+            return;
+        }
         let component = self.component;
         let text = format!(
             "the host does not grant \"{what}\"; add it to {granted_by} in [grants.{component}] of \
@@ -78,13 +99,10 @@ impl Asked<'_> {
         self.reader.fault(key, text);
     }
 
-    fn place(&self, url: &str, granted: &[HttpGrant]) -> Option<HttpGrant> {
-        let key = &keys::HTTP;
-        let refused = |error: InvalidGrant| self.reader.fault(key, error.to_string());
-        let wanted = HttpGrant::parse(url, false).map_err(refused).ok()?;
-        let within = granted.iter().find_map(|own| own.narrowed_to(&wanted));
+    fn within(&self, wanted: &HttpGrant, granted: &[HttpGrant]) -> Option<HttpGrant> {
+        let within = granted.iter().find_map(|own| own.narrowed_to(wanted));
         if within.is_none() {
-            self.too_much(key, "http", &wanted.to_string());
+            self.too_much(&keys::HTTP, "http", &wanted.to_string());
         }
         within
     }

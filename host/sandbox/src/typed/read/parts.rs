@@ -37,7 +37,14 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn exactly<E: Error>(&self, length: usize, values: Vec<Val>) -> Result<Vec<Val>, E> {
+    /// A value for each plan.
+    pub(super) fn exactly<'de, 'p, A: SeqAccess<'de>>(
+        &self,
+        items: A,
+        plans: impl ExactSizeIterator<Item = &'p Plan>,
+    ) -> Result<Vec<Val>, A::Error> {
+        let length = plans.len();
+        let values = self.list(items, plans)?;
         if values.len() == length {
             return Ok(values);
         }

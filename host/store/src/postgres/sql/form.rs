@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use qx_events::ports::SqlValue;
+use qx_events::ports::{SqlRefusal, SqlValue};
 
 /// Statements of which the form is remembered. A component has a few dozen; what a
 /// guest makes up anew each time only costs itself.
@@ -86,8 +86,18 @@ pub(super) fn returning(statement: &str) -> String {
     format!("{statement}\nRETURNING 1")
 }
 
+/// Insufficient privilege.
+const NOT_ALLOWED: &str = "42501";
+
+/// What a guest is told whose statement is refused before the database sees it.
+pub fn refused_by_its_text(text: &str) -> Option<SqlRefusal> {
+    let message = refused(text)?;
+    let code = NOT_ALLOWED.to_owned();
+    Some(SqlRefusal::Database { code, message })
+}
+
 /// Why a statement is refused before the database sees it; `None`: it is not.
-pub(super) fn refused(text: &str) -> Option<String> {
+fn refused(text: &str) -> Option<String> {
     if text.contains('\0') {
         return Some("a statement must not contain U+0000".to_owned());
     }

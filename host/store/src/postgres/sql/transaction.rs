@@ -143,9 +143,8 @@ impl Transaction {
 #[async_trait]
 impl SqlTransaction for Transaction {
     async fn run(&mut self, statement: &Statement) -> Result<Result<Answer, SqlRefusal>, Fault> {
-        if let Some(message) = form::refused(&statement.text) {
-            let code = "42501".to_owned(); // Insufficient privilege.
-            return Ok(Err(SqlRefusal::Database { code, message }));
+        if let Some(refusal) = form::refused_by_its_text(&statement.text) {
+            return Ok(Err(refusal));
         }
         let bounds = self.bounds;
         let time = statement.time.min(bounds.time);
@@ -306,27 +305,24 @@ async fn call(
     Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
+/// Whether the host deals with this, and no guest is told of it: the call is made
+/// again, or was ended by its time.
+pub fn sqlstate_is_the_hosts(code: &str) -> bool {
+    OVERTAKEN.contains(&code) || HOSTS_CLASSES.iter().any(|class| code.starts_with(class))
+}
+
 /// What the guest is told; `None`: it is the host's to deal with.
 fn refusal(error: &sqlx::Error, bounds: SqlBounds) -> Option<SqlRefusal> {
     let reported = error.as_database_error()?;
     let code = reported.code()?.into_owned();
-    let limit = |word, message| Some(SqlRefusal::Limit { word, message });
     match &*code {
-        TOO_MANY_ROWS => {
-            let most = bounds.rows;
-            limit("sql_rows", format!("a statement gives at most {most} rows"))
-        }
-        TOO_MANY_BYTES => {
-            let most = bounds.bytes;
-            let message = format!("a statement gives at most {most} bytes of rows");
-            limit("value_kb", message)
-        }
-        other if OVERTAKEN.contains(&other) => None,
-        CANCELED => limit(
-            "sql_time",
-            format!("a statement runs at most {} ms", bounds.time.as_millis()),
-        ),
-        other if HOSTS_CLASSES.iter().any(|class| other.starts_with(class)) => None,
+        TOO_MANY_ROWS => Some(SqlRefusal::too_many_rows(&bounds)),
+        TOO_MANY_BYTES => Some(SqlRefusal::too_many_bytes(&bounds)),
+        CANCELED => Some(SqlRefusal::Limit {
+            word: "sql_time",
+            message: format!("a statement runs at most {} ms", bounds.time.as_millis()),
+        }),
+        other if sqlstate_is_the_hosts(other) => None,
         _ => Some(SqlRefusal::Database {
             message: reported.message().to_owned(),
             code,
