@@ -25,6 +25,11 @@ try:
     from qx_guest.http import HttpError
 except ImportError:
     _http = None
+try:
+    from wit_world.imports import sql as _sql
+    from qx_guest.sql import SqlError
+except ImportError:
+    _sql = None
 
 # Modules that handlers import late and the standard library imports later still.
 import datetime, decimal, encodings.idna, random, re, uuid  # noqa: E401, F401
@@ -86,6 +91,31 @@ class _Host:
             kind = type(error.value).__name__.removeprefix("Error_").lower()
             raise HttpError(kind, error.value.value) from None
         return answer.status, [(header.name, header.value) for header in answer.headers], answer.body.value
+
+    def sql_query(self, statement, values):
+        return _sql_asked(_sql.query, statement, values)
+
+    def sql_execute(self, statement, values):
+        return _sql_asked(_sql.execute, statement, values)
+
+
+def _sql_asked(call, statement, values):
+    try:
+        return call(statement, [_sql_value(value) for value in values])
+    except Err as error:
+        if isinstance(error.value, _sql.Error_Refused):
+            refusal = error.value.value
+            raise SqlError("refused", refusal.message, refusal.sqlstate) from None
+        raise SqlError("limit", error.value.value) from None
+
+
+def _sql_value(value):
+    if value is None:
+        return _sql.Value_Null()
+    kinds = {bool: _sql.Value_Boolean, int: _sql.Value_Integer, float: _sql.Value_Number, bytes: _sql.Value_Bytes}
+    # A subclass, such as an enum of texts, is what it is made of.
+    kind = next((kind for base, kind in kinds.items() if isinstance(value, base)), _sql.Value_Text)
+    return kind(value)
 
 
 class _LogHandler(logging.Handler):

@@ -21,6 +21,7 @@ mod c;
 mod python;
 mod rust;
 mod typescript;
+mod world;
 
 pub(super) use c::SDK as C_SDK;
 pub(super) use python::SDK as PYTHON_SDK;
@@ -51,6 +52,15 @@ pub enum BuildError {
     /// A tool is not there.
     #[error(transparent)]
     Tool(#[from] ToolError),
+    /// The project's world is not there, or is no WIT.
+    #[error("the world {name} cannot be read: handler.toml names it as `package:name/world`, in the folder `wit`")]
+    World {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: anyhow::Error,
+    },
     /// The contract cannot be written into what was compiled: a fault of this binary.
     #[error("the module could not be marked as a handler; please report it")]
     Contract(#[source] anyhow::Error),

@@ -222,6 +222,7 @@ mod tests {
                 "secrets\n",
             ),
             ("from qx_guest.http import get\n", "http\n"),
+            ("from qx_guest import handler, sql\n", "sql\n"),
             ("def broken(:\n", ""),
         ] {
             put(text);
