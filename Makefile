@@ -10,7 +10,7 @@ COMPONENTS := target/components
 
 GUESTS := tests/guests/tally tests/guests/scores
 # What the tests of the languages look at.
-SPEAKERS := dice-c dice-python dice-typescript scores-c scores-python scores-typescript
+SPEAKERS := dice-c dice-python dice-typescript scores-c scores-python scores-typescript notice-c notice-python notice-typescript
 
 .PHONY: demo test soak fuzz bench bench-smoke ci components languages host toolchain servers fmt clippy doc clean
 

@@ -2,21 +2,11 @@
 // the types of `reviews.wit`. What is named with hyphens there is named in camelCase here.
 import { emit, log, state } from "qx-guest";
 
-interface ReviewComment {
-  comment: { path: string; line: number | null; authorAssociation: string; user: { login: string } };
-  repository: { fullName: string };
-}
+import type { Association, Context, ReviewComment, Status } from "../target/qx/world.js";
 
-interface Status {
-  context: string;
-  state: "error" | "failure" | "pending" | "success";
-  branches: { name: string; protected: boolean }[];
-  repository: { fullName: string };
-}
+const NEWCOMERS: Association[] = ["first-time-contributor", "first-timer"];
 
-const NEWCOMERS = ["first-time-contributor", "first-timer"];
-
-export function onReviewComment({ comment, repository }: ReviewComment, context: { id: string }): void {
+export function onReviewComment({ comment, repository }: ReviewComment, context: Context): void {
   const key = `comments/${repository.fullName}/${comment.path}`;
   const comments = (state.get<number>(key) ?? 0) + 1;
   state.set(key, comments);

@@ -1,7 +1,9 @@
-"""The component's side: the imports of the contract, the export `handler`, and what
-the interpreter needs to know before it is frozen."""
+"""The component's side: the imports of the contract, the export `handler` or those of a
+world of the project's own, and what the interpreter needs to know before it is frozen."""
 
 import ast
+import contextlib
+import functools
 import importlib
 import logging
 import os
@@ -10,7 +12,6 @@ import traceback
 
 import wit_world
 from componentize_py_types import Err
-from wit_world import exports
 from wit_world.imports import config, emit, log, state, types
 
 import qx_guest
@@ -152,9 +153,29 @@ def _retry(reason, after=None):
     return Err(types.Failure_Retry(types.Retry(reason, milliseconds)))
 
 
-class Handler(exports.Handler):
+@contextlib.contextmanager
+def _declining():
+    """What a handler raises, as the contract has it."""
+    try:
+        yield
+    except qx_guest.Reject as error:
+        raise Err(types.Failure_Reject(str(error))) from None
+    except qx_guest.Retry as error:
+        if getattr(error, "lasting", False):
+            raise Err(types.Failure_Reject(str(error))) from None
+        raise _retry(str(error), error.after) from None
+    except BaseException as error:  # `sys.exit` in a handler as well.
+        if isinstance(error, Err) and isinstance(error.value, (types.Failure_Retry, types.Failure_Reject)):
+            raise
+        raise _retry(_unexpected(error)) from None
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+class Handler:
     def handle(self, event):
-        try:
+        with _declining():
             qx_guest.deliver(
                 event.name,
                 event.version,
@@ -169,17 +190,23 @@ class Handler(exports.Handler):
                 traceparent=event.traceparent,
                 tracestate=event.tracestate,
             )
-        except qx_guest.Reject as error:
-            raise Err(types.Failure_Reject(str(error))) from None
-        except qx_guest.Retry as error:
-            if getattr(error, "lasting", False):
-                raise Err(types.Failure_Reject(str(error))) from None
-            raise _retry(str(error), error.after) from None
-        except BaseException as error:  # `sys.exit` in a handler as well.
-            raise _retry(_unexpected(error)) from None
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+
+
+def typed(world):
+    """The class with the functions that a world of the project's own exports."""
+
+    def declining(function):
+        @functools.wraps(function)
+        def call(*given):
+            with _declining():
+                function(*given)
+
+        return call
+
+    for name, function in list(vars(world).items()):
+        if callable(function) and not name.startswith("_"):
+            setattr(world, name, declining(function))
+    return world
 
 
 def _import_what_functions_import():

@@ -31,3 +31,15 @@ QX_HANDLER(examine, "sql.examined") {
           (long long)qx_need_int(one, "points"));
   return qx_done();
 }
+
+QX_HANDLER(score, "game.scored") {
+  const char *player = qx_need_text(event->payload, "player");
+  qx_sql_answer score = qx_sql_query(
+      "INSERT INTO scores (player, points) VALUES ($1, $2)"
+      " ON CONFLICT (player) DO UPDATE SET points = scores.points + excluded.points RETURNING points",
+      QX_SQL(qx_sql_text(player), qx_sql_int(qx_need_int(event->payload, "points"))));
+  if (!qx_sql_ok(&score)) return qx_sql_failed(&score);
+  int64_t points = qx_need_int(score.rows, "[0].points");
+  qx_emit("game.standing", "{\"player\": %j, \"points\": %lld}", player, (long long)points);
+  return qx_done();
+}

@@ -26,3 +26,14 @@ def examine(event: Event):
         [True, 4_200_000_000, 0.5, "it's", b"\0\xab", None, MOMENT, "2026-03-01T10:00:00Z", "python"],
     )
     emit("sql.seen", {"by": "python", "changed": changed, "sqlstate": sqlstate, "rows": len(rows), "row": rows[0]})
+
+
+@handler("game.scored")
+def score(event: Event):
+    standing = sql.query_one(
+        """INSERT INTO scores (player, points) VALUES ($1, $2)
+           ON CONFLICT (player) DO UPDATE SET points = scores.points + excluded.points
+           RETURNING player, points""",
+        [event.payload["player"], event.payload["points"]],
+    )
+    emit("game.standing", standing)

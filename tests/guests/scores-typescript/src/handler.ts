@@ -23,3 +23,13 @@ handler<{ statement?: string }>("sql.examined", ({ payload }) => {
   );
   emit("sql.seen", { by: "typescript", changed, sqlstate, rows: rows.length, row: rows[0] });
 });
+
+handler<{ player: string; points: number }>("game.scored", ({ payload: { player, points } }) => {
+  const score = sql.queryOne(
+    `INSERT INTO scores (player, points) VALUES ($1, $2)
+     ON CONFLICT (player) DO UPDATE SET points = scores.points + excluded.points
+     RETURNING player, points`,
+    [player, points],
+  );
+  emit("game.standing", score);
+});

@@ -16,6 +16,8 @@ use crate::guest::encode;
 use crate::guest::project::Module;
 use crate::guest::tools::{NpmPackages, node};
 
+mod types;
+
 /// The SDK as it was when this binary was compiled.
 pub(in crate::guest) static SDK: Dir<'_> =
     include_dir!("$CARGO_MANIFEST_DIR/../../guest-sdk/typescript");
@@ -114,6 +116,7 @@ fn world(project: &Path, module: &Module, folder: &Path) -> Result<Vec<String>, 
         packages: &[RANDOM],
     };
     let world = World::write((project, own), wit, &around)?;
-    let functions = world.functions().into_iter();
-    Ok(functions.map(ToOwned::to_owned).collect())
+    put_file(&folder.join("world.d.ts"), &types::declarations(&world))?;
+    let names = world.exported().map(|(name, _)| name.to_owned());
+    Ok(names.collect())
 }

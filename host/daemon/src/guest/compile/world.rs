@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use wit_parser::{Resolve, WorldId, WorldItem, WorldKey};
+use wit_parser::{Function, Resolve, WorldId, WorldItem, WorldKey};
 
 use super::{BuildError, failed, put_file};
 use crate::guest::contract;
@@ -73,16 +73,17 @@ impl World {
     }
 
     /// The functions that it exports, by name.
-    pub(super) fn functions(&self) -> Vec<&str> {
+    pub(super) fn exported(&self) -> impl Iterator<Item = (&str, &Function)> {
         let world = self.resolve.worlds.get(self.id);
         let exports = world.into_iter().flat_map(|world| &world.exports);
-        let functions = exports.filter_map(|(key, item)| match (key, item) {
-            (WorldKey::Name(name), WorldItem::Function(_)) => Some(name.as_str()),
+        exports.filter_map(|(key, item)| match (key, item) {
+            (WorldKey::Name(name), WorldItem::Function(function)) => {
+                Some((name.as_str(), function))
+            }
             (_, WorldItem::Function(_) | WorldItem::Interface { .. } | WorldItem::Type { .. }) => {
                 None
             }
-        });
-        functions.collect()
+        })
     }
 
     /// Whether it takes events that have no type, too.
@@ -156,13 +157,17 @@ mod tests {
         World::write((project.path(), &own), folder, &around)
     }
 
+    fn functions(world: &World) -> Vec<&str> {
+        world.exported().map(|(name, _)| name).collect()
+    }
+
     #[test]
     fn a_world_has_what_the_project_exports_and_what_stands_beside_it() {
         let world = written("a:b/typed").unwrap();
-        assert_eq!(world.functions(), ["on-order"]);
+        assert_eq!(functions(&world), ["on-order"]);
         assert!(!world.exports_handler());
         let both = written("a:b/both").unwrap();
-        assert_eq!(both.functions(), ["on-order"]);
+        assert_eq!(functions(&both), ["on-order"]);
         assert!(both.exports_handler());
         let imports = &both.resolve.worlds[both.id].imports;
         let names: Vec<String> = imports
