@@ -125,13 +125,25 @@ async fn sql_is_the_same_in_every_language() {
         let said = "sql: relation \"nowhere\" does not exist (42P01)";
         assert!(letter[1].contains(said), "{letter:?}");
     }
-    drop(world.trigger("game.scored", &json!({"player": "ada", "points": 2})).await);
+    drop(
+        world
+            .trigger("game.scored", &json!({"player": "ada", "points": 2}))
+            .await,
+    );
     let kept = "SELECT player, points::text FROM qx_scores.scores ORDER BY 1";
-    let all: [&[&str]; 5] = [&["ada", "8"], &["c", "1"], &["python", "1"], &["rust", "1"], &["typescript", "1"]];
+    let all: [&[&str]; 5] = [
+        &["ada", "8"],
+        &["c", "1"],
+        &["python", "1"],
+        &["rust", "1"],
+        &["typescript", "1"],
+    ];
     world.settles(kept, &all).await;
     let standings = "SELECT (payload->'payload'->>'points')::text FROM qx_outbox_events
         WHERE event_name = 'game.standing' ORDER BY 1";
-    world.settles(standings, &[&["2"], &["4"], &["6"], &["8"]]).await;
+    world
+        .settles(standings, &[&["2"], &["4"], &["6"], &["8"]])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

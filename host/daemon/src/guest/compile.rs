@@ -53,7 +53,9 @@ pub enum BuildError {
     #[error(transparent)]
     Tool(#[from] ToolError),
     /// The project's world is not there, or is no WIT.
-    #[error("the world {name} cannot be read: handler.toml names it as `package:name/world`, in the folder `wit`")]
+    #[error(
+        "the world {name} cannot be read: handler.toml names it as `package:name/world`, in the folder `wit`"
+    )]
     World {
         /// Its name.
         name: String,
@@ -187,6 +189,10 @@ fn sdk(
         return fs::canonicalize(&own).map_err(failed("finding", &own));
     }
     let sdk = folder.join("qx-guest");
+    if sdk.is_dir() {
+        // Of another binary: what it had and this one has not must not be compiled.
+        fs::remove_dir_all(&sdk).map_err(failed("clearing", &sdk))?;
+    }
     fs::create_dir_all(&sdk).map_err(failed("making", &sdk))?;
     of_the_binary
         .extract(&sdk)

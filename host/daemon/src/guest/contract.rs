@@ -20,6 +20,10 @@ pub(super) fn mark(module: &mut Vec<u8>) -> anyhow::Result<()> {
 }
 
 /// The same for a world of the project's own.
-pub(super) fn mark_as(module: &mut Vec<u8>, resolve: &Resolve, world: WorldId) -> anyhow::Result<()> {
+pub(super) fn mark_as(
+    module: &mut Vec<u8>,
+    resolve: &Resolve,
+    world: WorldId,
+) -> anyhow::Result<()> {
     wit_component::embed_component_metadata(module, resolve, world, StringEncoding::UTF8, false)
 }

@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 
 use include_dir::{Dir, include_dir};
 use qx_events::ComponentName;
-use wit_bindgen_core::wit_parser::Resolve;
 use wit_bindgen_core::Files;
+use wit_bindgen_core::wit_parser::Resolve;
 
 use super::world::{Around, World};
 use super::{BuildError, build_folder, encoded, failed, put_file, sdk};
@@ -118,9 +118,7 @@ pub(super) fn component(
     }
     let mut wasm = fs::read(&module).map_err(failed("reading", &module))?;
     let marked = match &own {
-        Some(Own { world, folder: _ }) => {
-            contract::mark_as(&mut wasm, &world.resolve, world.id)
-        }
+        Some(Own { world, folder: _ }) => contract::mark_as(&mut wasm, &world.resolve, world.id),
         None => contract::mark(&mut wasm),
     };
     marked.map_err(BuildError::Contract)?;

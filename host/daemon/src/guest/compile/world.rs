@@ -51,7 +51,11 @@ impl World {
         }
         copy(&project.join(&own.wit), &deps.join("qx-own"), &deps)?;
         let world = &own.name;
-        let Around { name, imports, packages: _ } = around;
+        let Around {
+            name,
+            imports,
+            packages: _,
+        } = around;
         let text =
             format!("package qx:build;\n\nworld {name} {{\n{imports}  include {world};\n}}\n");
         put_file(&folder.join("world.wit"), &text)?;

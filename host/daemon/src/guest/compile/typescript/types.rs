@@ -12,14 +12,18 @@ pub(super) fn declarations(world: &World) -> String {
     let mut writer = Writer {
         world,
         names: BTreeMap::new(),
-        text: String::from("// Made by `qx-host build` from the world of handler.toml. Do not edit.\n"),
+        text: String::from(
+            "// Made by `qx-host build` from the world of handler.toml. Do not edit.\n",
+        ),
     };
     let mut functions = String::new();
     for (name, function) in world.exported() {
         functions.push_str(&documented(&function.docs, "  "));
         functions.push_str(&writer.function(name, function));
     }
-    writer.text.push_str("\n/** What the module exports. */\nexport interface World {\n");
+    writer
+        .text
+        .push_str("\n/** What the module exports. */\nexport interface World {\n");
     writer.text.push_str(&functions);
     writer.text.push_str("}\n");
     writer.text
@@ -144,7 +148,12 @@ impl Writer<'_> {
                     let carried = carried.unwrap_or_default();
                     format!("{{ tag: \"{}\"{carried} }}", case.name)
                 };
-                variant.cases.iter().map(case).collect::<Vec<_>>().join(" | ")
+                variant
+                    .cases
+                    .iter()
+                    .map(case)
+                    .collect::<Vec<_>>()
+                    .join(" | ")
             }
             TypeDefKind::Type(other) => self.shown(*other),
             // No payload has a form of these: the host does not load the component.
@@ -163,7 +172,9 @@ fn documented(docs: &Docs, indent: &str) -> String {
     let Some(text) = docs.contents.as_deref().map(str::trim) else {
         return String::new();
     };
-    let text = text.replace("*/", "* /").replace('\n', &format!("\n{indent} * "));
+    let text = text
+        .replace("*/", "* /")
+        .replace('\n', &format!("\n{indent} * "));
     format!("{indent}/** {text} */\n")
 }
 
