@@ -5,13 +5,14 @@ export ONLY QUICK HUGE RUNS SEED
 CARGO ?= cargo
 EXAMPLES := stars milestones triage ci-watch audit-trail follow-up no-sdk reviews notify environments
 # The same in other languages: their compilers come from PyPI and npm.
-LANGUAGES := wiki deploys protection reviews-py notify-ts
+LANGUAGES := wiki deploys protection reviews-py reviews-ts reviews-c notify-ts
 # Of these, what needs a server beside the host: a chat, PostgreSQL.
 NEEDY := notify environments
 COMPONENTS := target/components
 
 GUESTS := tests/guests/tally tests/guests/scores
-DICE := dice-c dice-python dice-typescript
+# What the tests of the languages look at.
+SPEAKERS := dice-c dice-python dice-typescript scores-c scores-python scores-typescript notice-c notice-python notice-typescript
 
 .PHONY: demo test soak fuzz bench bench-smoke ci components languages host toolchain servers fmt clippy doc clean
 
@@ -73,7 +74,7 @@ components: host toolchain
 
 ## Those in other languages. Fetches what compiles them, once.
 languages: host
-	@tools/components.sh $(COMPONENTS) $(LANGUAGES:%=examples/%) $(DICE:%=tests/guests/%)
+	@tools/components.sh $(COMPONENTS) $(LANGUAGES:%=examples/%) $(SPEAKERS:%=tests/guests/%)
 
 # The tests build it together with everything else: alone it has dependencies with fewer
 # features, and those would all be compiled twice.

@@ -255,6 +255,46 @@ async fn a_component_that_computes_for_long_and_is_used_again_sends_each_request
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_handler_in_every_language_sends_a_request_with_a_secret_and_the_events_id() {
+    let web = Web::start(Manner::Answers);
+    let origin = web.origin();
+    let components = ["notice-c", "notice-python", "notice-typescript"];
+    let mut world = World::with(Way::Embedded, &components).await;
+    let mut more = format!("[secrets]\nhook_token = \"{PLANTED}\"\n");
+    for component in components {
+        more.push_str(&format!(
+            "[grants.{component}]\ncapabilities = [\"http\", \"secrets\"]\nsecrets = [\"hook_token\"]\nhttp = [\"{origin}\"]\n"
+        ));
+        let own = format!("[config]\nhook = \"{origin}/hook\"\n");
+        world.write(&format!("components/{component}.toml"), &own);
+    }
+    configure(&world, &more);
+    world.run().await;
+    world.serves(&components).await;
+    let id = world
+        .trigger("release.published", &json!({"version": "1.2"}))
+        .await;
+    let marks = "SELECT CAST(count(*) AS TEXT) FROM qx_inbox";
+    world.settles(marks, &[&["3"]]).await;
+    let requests = web.requests();
+    assert_eq!(requests.len(), components.len(), "{requests:?}");
+    for request in requests {
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        let head = head.to_lowercase();
+        assert!(head.starts_with("post /hook http/1.1"), "{head}");
+        let headers = [
+            format!("authorization: bearer {PLANTED}"),
+            format!("idempotency-key: {id}"),
+        ];
+        for header in headers {
+            assert!(head.lines().any(|line| line == header), "{header}: {head}");
+        }
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body, json!({"version": "1.2"}));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_listener_of_this_machine_is_reached_by_who_is_granted_it_and_nobody_else() {
     let web = Web::start(Manner::Answers);
     let origin = web.origin();

@@ -2,7 +2,7 @@
 #![cfg(test)]
 
 use acceptance::{Way, World, repository};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Events of the test, a point each.
 const EVENTS: usize = 60;
@@ -72,6 +72,78 @@ async fn sql_takes_effect_once_though_the_host_is_killed_again_and_again() {
     world.kill();
     world.run().await;
     is_settled(&world, 2 * EVENTS).await;
+}
+
+/// What each guest calls itself, and its component.
+const SPEAKERS: [(&str, &str); 4] = [
+    ("c", "scores-c"),
+    ("python", "scores-python"),
+    ("rust", "scores"),
+    ("typescript", "scores-typescript"),
+];
+
+/// Every kind of parameter, rows, a refusal that is caught, and one that is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn sql_is_the_same_in_every_language() {
+    let components = SPEAKERS.map(|(_, component)| component);
+    let mut world = World::with(Way::Servers, &components).await;
+    world.database().await.execute(ROLE).await;
+    let grants = components.map(|name| GRANTS.replace("scores]", &format!("{name}]")));
+    let config = format!("{}{}", world.config(), grants.concat());
+    world.write("qx-host.toml", &config);
+    world.run().await;
+    world.serves(&components).await;
+
+    drop(world.trigger("sql.examined", &json!({})).await);
+    let sql = "SELECT payload->'payload'->>'by', payload->>'payload' FROM qx_outbox_events
+        WHERE event_name = 'sql.seen' ORDER BY 1";
+    let look = async || match world.rows(sql).await {
+        rows if rows.len() == SPEAKERS.len() => Ok(rows),
+        rows => Err(format!("{rows:?}")),
+    };
+    let seen = world.eventually("an event of each", look).await;
+    for ((by, component), row) in SPEAKERS.iter().zip(seen) {
+        let said: Value = serde_json::from_str(&row[1]).unwrap();
+        let expected = json!({
+            "by": by, "changed": 1, "sqlstate": "23505", "rows": 1,
+            "row": {
+                "yes": true, "many": 4_200_000_000_u64, "part": 0.5, "said": "it's", "raw": "00ab",
+                "absent": true, "same": true, "points": 1,
+            },
+        });
+        assert_eq!(said, expected, "{component}");
+    }
+
+    let wrong = json!({"statement": "SELECT * FROM nowhere"});
+    drop(world.trigger("sql.examined", &wrong).await);
+    let letters = "SELECT component, last_error FROM qx_dead_letters ORDER BY 1";
+    let look = async || match world.rows(letters).await {
+        rows if rows.len() == SPEAKERS.len() => Ok(rows),
+        rows => Err(format!("{rows:?}")),
+    };
+    for letter in world.eventually("a dead letter of each", look).await {
+        let said = "sql: relation \"nowhere\" does not exist (42P01)";
+        assert!(letter[1].contains(said), "{letter:?}");
+    }
+    drop(
+        world
+            .trigger("game.scored", &json!({"player": "ada", "points": 2}))
+            .await,
+    );
+    let kept = "SELECT player, points::text FROM qx_scores.scores ORDER BY 1";
+    let all: [&[&str]; 5] = [
+        &["ada", "8"],
+        &["c", "1"],
+        &["python", "1"],
+        &["rust", "1"],
+        &["typescript", "1"],
+    ];
+    world.settles(kept, &all).await;
+    let standings = "SELECT (payload->'payload'->>'points')::text FROM qx_outbox_events
+        WHERE event_name = 'game.standing' ORDER BY 1";
+    world
+        .settles(standings, &[&["2"], &["4"], &["6"], &["8"]])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

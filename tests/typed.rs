@@ -37,10 +37,10 @@ async fn the_schemas_beside_the_example_are_what_the_command_prints() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_contract_is_the_same_in_two_languages() {
+async fn the_contract_is_the_same_in_every_language() {
     let world = World::bare(Way::Embedded).await;
     let mut texts = Vec::new();
-    for name in ["reviews", "reviews-py"] {
+    for name in ["reviews", "reviews-py", "reviews-ts", "reviews-c"] {
         let file = component(name).display().to_string();
         let ran = world.qx(&["schema", &file]).await.ok();
         assert!(
@@ -60,7 +60,9 @@ async fn the_contract_is_the_same_in_two_languages() {
             .filter(|line| !line.trim_start().starts_with("///"));
         texts.push(bare.collect::<Vec<_>>().join("\n"));
     }
-    assert_eq!(texts[0], texts[1]);
+    for other in &texts[1..] {
+        assert_eq!(&texts[0], other);
+    }
     let file = component("stars").display().to_string();
     let generic = world
         .qx(&["schema", &file, "--format", "json-schema"])
@@ -79,6 +81,42 @@ fn status(state: &str) -> Value {
         "branches": [{"name": "main", "protected": true}],
         "repository": {"full_name": "a/b", "private": false},
     })
+}
+
+/// The cases of `examples/reviews` hold for each of them as well, see `tests/examples.rs`.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_every_language_a_typed_value_arrives_and_what_does_not_fit_is_rejected_with_its_path() {
+    let components = ["reviews", "reviews-c", "reviews-py", "reviews-ts"];
+    let mut world = World::with(Way::Embedded, &components).await;
+    world.run().await;
+    world.serves(&components).await;
+    drop(world.trigger("github.status", &status("failure")).await);
+    let emitted = "SELECT json_extract(payload, '$.payload') FROM qx_outbox_events
+        WHERE event_name = 'build.broken'";
+    let look = async || match world.rows(emitted).await {
+        rows if rows.len() == components.len() => Ok(rows),
+        rows => Err(format!("{rows:?}")),
+    };
+    for row in world.eventually("an event of each", look).await {
+        let said: Value = serde_json::from_str(&row[0]).unwrap();
+        let expected = json!({"repository": "a/b", "check": "ci/build", "branches": ["main"]});
+        assert_eq!(said, expected);
+    }
+
+    let mut wrong = status("failure");
+    wrong["branches"] = json!([{"name": "main", "protected": "yes"}]);
+    drop(world.trigger("github.status", &wrong).await);
+    let letters = "SELECT component, last_error FROM qx_dead_letters ORDER BY 1";
+    let look = async || match world.rows(letters).await {
+        rows if rows.len() == components.len() => Ok(rows),
+        rows => Err(format!("{rows:?}")),
+    };
+    let seen = world.eventually("a dead letter of each", look).await;
+    for (letter, component) in seen.iter().zip(components) {
+        assert_eq!(letter[0], component);
+        let said = "the payload does not fit `on-status`: branches[0].protected: expected";
+        assert!(letter[1].contains(said), "{letter:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

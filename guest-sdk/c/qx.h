@@ -1,4 +1,4 @@
-/* Event handlers for Qx Host in C: one header, two sources, no other library.
+/* Event handlers for Qx Host in C: one header, its sources, no other library.
  *
  *     #include "qx.h"
  *
@@ -191,6 +191,62 @@ bool qx_http_ok(const qx_http_response *response);
 /* What a handler answers when there is none: 5xx, 408, 425, 429, and what did not come
  * through is tried again, everything else is rejected. */
 qx_outcome qx_http_failed(const qx_http_response *response);
+
+/* --- SQL ---------------------------------------------------------------------- */
+
+/* A parameter, for $1, $2 and so on. A text can be a time, a UUID, an exact number or
+ * JSON; one that is NULL is null. */
+typedef struct {
+  enum { QX_SQL_NULL, QX_SQL_BOOL, QX_SQL_INT, QX_SQL_NUMBER, QX_SQL_TEXT, QX_SQL_BYTES } kind;
+  bool boolean;
+  int64_t integer;
+  double number;
+  const void *bytes;
+  size_t bytes_len;
+} qx_sql_value;
+
+qx_sql_value qx_sql_null(void);
+qx_sql_value qx_sql_bool(bool value);
+qx_sql_value qx_sql_int(int64_t value);
+qx_sql_value qx_sql_number(double value);
+qx_sql_value qx_sql_text(const char *value);
+qx_sql_value qx_sql_bytes(const void *value, size_t len);
+
+/* The parameters of a statement: QX_SQL(qx_sql_text(name), qx_sql_int(7)), or QX_SQL_NONE. */
+#define QX_SQL(...)                         \
+  (const qx_sql_value[]){__VA_ARGS__},      \
+      sizeof((const qx_sql_value[]){__VA_ARGS__}) / sizeof(qx_sql_value)
+#define QX_SQL_NONE NULL, 0
+
+typedef enum {
+  QX_SQL_DONE,
+  QX_SQL_REFUSED, /* by the database: `sqlstate` and its words in `reason` */
+  QX_SQL_LIMIT    /* of the host; `reason` says which */
+} qx_sql_result;
+
+typedef struct {
+  qx_sql_result result;
+  const char *sqlstate, *reason; /* "" when it is done */
+  uint64_t changed;    /* rows that it changed, or gave */
+  const qx_json *rows; /* of a query: a list of objects, with a member for each column */
+} qx_sql_answer;
+
+/* SQL in the host's PostgreSQL, as a role that the component is granted. All statements of
+ * a call are one transaction, which commits with state and emitted events, or not at all.
+ * Nothing is kept of a statement that is not done; what was done before is, so look at it:
+ *     qx_sql_answer stars = qx_sql_query("SELECT stars FROM stars WHERE repository = $1", QX_SQL(qx_sql_text(name)));
+ *     if (!qx_sql_ok(&stars)) return qx_sql_failed(&stars);
+ *     int64_t n = qx_int_or(stars.rows, "[0].stars", 0); */
+__attribute__((warn_unused_result)) qx_sql_answer qx_sql_execute(const char *statement,
+                                                                 const qx_sql_value *parameters, size_t len);
+__attribute__((warn_unused_result)) qx_sql_answer qx_sql_query(const char *statement,
+                                                               const qx_sql_value *parameters, size_t len);
+bool qx_sql_ok(const qx_sql_answer *answer);
+/* Whether a key that must be unique is there already: SQLSTATE 23505. */
+bool qx_sql_is_duplicate(const qx_sql_answer *answer);
+/* What a handler answers that does not know better: what the database refused is tried
+ * again, a limit is a rejection. */
+qx_outcome qx_sql_failed(const qx_sql_answer *answer);
 
 /* Ends the call as a fault, with this message: it is tried again, as after a trap. */
 __attribute__((noreturn)) void qx_panic(const char *format, ...);

@@ -1,11 +1,10 @@
-/* What qx.c and qx_text.c tell each other. Not for handlers. */
+/* What the sources of the SDK tell each other. Not for handlers. */
 #ifndef QX_PRIVATE_H
 #define QX_PRIVATE_H
 
 #include <stdarg.h>
 
-#include "component.h"
-#include "qx.h"
+#include "qx_typed.h"
 
 /* Never NULL: a call that is out of memory ends as a fault. Not freed. */
 void *qx_alloc(size_t bytes);

@@ -7,7 +7,7 @@ import * as hostState from "qx:events/state@1.0.0";
 import { getRandomBytes } from "wasi:random/random@0.2.0";
 
 import { setHost } from "./host.js";
-import { deliver, log } from "./index.js";
+import { deliver, log, synchronous } from "./index.js";
 import { Reject, Retry, isLasting } from "./outcomes.js";
 
 /** An error of the host, in its words: the next attempt would meet it again. */
@@ -104,18 +104,26 @@ function withCause(error) {
   return error.message.includes(text) ? error.message : `${error.message}: ${text}`;
 }
 
+/** What a handler throws, as the contract has it. */
+function declining(call) {
+  try {
+    call();
+  } catch (error) {
+    if (isLasting(error)) throw { tag: "reject", val: withCause(error) };
+    const after = error instanceof Retry ? error.afterMs : undefined;
+    const reason = error instanceof Retry ? withCause(error) : unexpected(error);
+    throw { tag: "retry", val: { reason, after: after === undefined ? undefined : Math.max(0, Math.round(after)) } };
+  }
+}
+
 export const handler = {
   handle(given) {
     const { payload: payloadText, ...rest } = given;
     const event = { ...rest, payloadText };
     for (const [name, value] of Object.entries(event)) if (value === null) delete event[name];
-    try {
-      deliver(event);
-    } catch (error) {
-      if (isLasting(error)) throw { tag: "reject", val: withCause(error) };
-      const after = error instanceof Retry ? error.afterMs : undefined;
-      const reason = error instanceof Retry ? withCause(error) : unexpected(error);
-      throw { tag: "retry", val: { reason, after: after === undefined ? undefined : Math.max(0, Math.round(after)) } };
-    }
+    declining(() => deliver(event));
   },
 };
+
+/** A function that a world of the project's own exports. */
+export const typed = (name, handle) => (...given) => declining(() => synchronous(name, handle(...given)));

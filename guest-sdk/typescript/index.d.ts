@@ -129,6 +129,39 @@ export const http: {
   post(url: string, options?: RequestOptions): HttpResponse;
 };
 
+/** A parameter of a statement. A text can be a time, a UUID, an exact number or JSON. */
+export type SqlValue = null | undefined | boolean | number | bigint | string | Date | Uint8Array;
+
+/**
+ * Thrown when a statement was not done. Nothing of it is kept, what was done before is,
+ * and the handler may catch it and go on. Nobody catches it: `limit` rejects the event,
+ * `refused` is tried again.
+ */
+export class SqlError extends Retry {
+  readonly kind: "refused" | "limit";
+  /** SQLSTATE of what the database refused: five characters to go by. */
+  readonly sqlstate?: string;
+  /** Whether a key that must be unique is there already: `23505`. */
+  readonly isDuplicate: boolean;
+}
+
+/**
+ * SQL in the host's PostgreSQL, as a role that the component is granted. Parameters
+ * stand for `$1`, `$2`. All statements of a call are one transaction, which commits with
+ * state and emitted events, or not at all.
+ */
+export const sql: {
+  /**
+   * The rows of one statement, each an object with a member for each column. What is
+   * beyond 2^53 is rounded, as in all JSON here: select it as text.
+   */
+  query<T = any>(statement: string, parameters?: readonly SqlValue[]): T[];
+  /** The first row, if there is one. */
+  queryOne<T = any>(statement: string, parameters?: readonly SqlValue[]): T | undefined;
+  /** Runs one statement. How many rows it changed. */
+  execute(statement: string, parameters?: readonly SqlValue[]): number;
+};
+
 /** Settings from the component's `<name>.toml`. */
 export const config: { get(key: string): string | undefined };
 

@@ -8,6 +8,7 @@ export { setHost } from "./host.js";
 export { HttpError, http } from "./http.js";
 export { Reject, Retry } from "./outcomes.js";
 export { secrets } from "./secrets.js";
+export { SqlError, sql } from "./sql.js";
 
 /** In the order in which they stand in the sources. */
 const handlers = [];
@@ -63,11 +64,14 @@ export function deliver(event) {
   if (found === undefined) {
     throw new Reject(`no handler of this component takes ${event.name} version ${event.version}`);
   }
-  const answer = found.handle({ ...event, payload: payload(event, found.parse) });
-  if (typeof answer?.then === "function") {
-    answer.then(undefined, () => {});
-    throw new Reject(`the handler of ${event.name} returned a promise: handlers are synchronous, without async`);
-  }
+  synchronous(event.name, found.handle({ ...event, payload: payload(event, found.parse) }));
+}
+
+/** Nobody waits for a promise. */
+export function synchronous(name, answer) {
+  if (typeof answer?.then !== "function") return;
+  answer.then(undefined, () => {});
+  throw new Reject(`the handler of ${name} returned a promise: handlers are synchronous, without async`);
 }
 
 export const state = {

@@ -13,6 +13,14 @@ export interface Given {
   secrets?: Record<string, string>;
   /** Stands for the servers: what it returns is the answer, `undefined` is `denied`. */
   http?: (request: Sent) => Answer | undefined;
+  /** Stands for the database: rows, how many rows were changed, or a refusal. */
+  sql?: (statement: string, parameters: unknown[]) => object[] | number | Refusal | undefined;
+}
+
+/** What the database says of a statement that it does not do. */
+export interface Refusal {
+  sqlstate: string;
+  message?: string;
 }
 
 /** A request that a handler sent. */
@@ -38,6 +46,8 @@ export interface Seen {
   logs: { level: string; message: string }[];
   /** The requests that the handler sent, whatever became of it. */
   requests: Sent[];
+  /** The statements that it ran, whatever became of it. */
+  statements: { text: string; parameters: unknown[] }[];
 }
 
 /** Gives an event to the handler that takes it. */

@@ -3,8 +3,16 @@ import { setHost } from "./host.js";
 import { deliver as call } from "./index.js";
 import { Retry, isLasting } from "./outcomes.js";
 
-export function deliver(name, payload, { version = 1, tenantId, attempt = 1, state = {}, config = {}, secrets = {}, http } = {}) {
-  const [written, emitted, logs, requests] = [{}, [], [], []];
+export function deliver(name, payload, { version = 1, tenantId, attempt = 1, state = {}, config = {}, secrets = {}, http, sql } = {}) {
+  const [written, emitted, logs, requests, statements] = [{}, [], [], [], []];
+  const run = (text, values) => {
+    const parameters = values.map(({ tag, val }) => (tag === "null" ? null : val));
+    statements.push({ text, parameters });
+    const answer = sql?.(text, parameters) ?? { sqlstate: "58000", message: `the test gives no answer to \`${text}\`` };
+    if (answer.sqlstate !== undefined) return { error: { kind: "refused", message: "in a test", ...answer } };
+    if (Array.isArray(answer)) return { rows: answer.map((row) => JSON.stringify(row)), changed: answer.length };
+    return { rows: [], changed: answer };
+  };
   setHost({
     stateGet(key) {
       if (key in written) return written[key] ?? undefined;
@@ -35,6 +43,8 @@ export function deliver(name, payload, { version = 1, tenantId, attempt = 1, sta
         body: answer.json === undefined ? (answer.body ?? "") : JSON.stringify(answer.json),
       };
     },
+    sqlQuery: run,
+    sqlExecute: run,
     log: (level, message) => void logs.push({ level, message }),
   });
   const event = {
@@ -46,7 +56,7 @@ export function deliver(name, payload, { version = 1, tenantId, attempt = 1, sta
     attempt,
     payloadText: JSON.stringify(payload),
   };
-  const nothing = { emitted: [], state: {}, logs, requests };
+  const nothing = { emitted: [], state: {}, logs, requests, statements };
   try {
     call(event);
   } catch (error) {
@@ -66,5 +76,5 @@ export function deliver(name, payload, { version = 1, tenantId, attempt = 1, sta
     }
   };
   const after = Object.fromEntries(Object.entries(written).map(([key, text]) => [key, value(text)]));
-  return { outcome: "done", emitted, state: after, logs, requests };
+  return { outcome: "done", emitted, state: after, logs, requests, statements };
 }

@@ -1,10 +1,8 @@
 """What `reviews` does, in Python: its handlers take the types of `reviews.wit`, which the
 build turns into classes."""
 
-import json
-
 import wit_world
-from wit_world.imports import emit, log, state
+from qx_guest import emit, log, state
 from wit_world.imports.events import Association, CheckState, ReviewComment, Status
 from wit_world.imports.types import Context
 
@@ -15,20 +13,17 @@ class WitWorld(wit_world.WitWorld):
     def on_review_comment(self, comment: ReviewComment, context: Context) -> None:
         repository, comment = comment.repository.full_name, comment.comment
         key = f"comments/{repository}/{comment.path}"
-        comments = int(state.get(key) or 0) + 1
-        state.set(key, str(comments))
+        comments = state.get(key, 0) + 1
+        state.set(key, comments)
         if comment.author_association in NEWCOMERS:
-            tell("review.newcomer", login=comment.user.login, repository=repository, event=context.id)
+            newcomer = {"login": comment.user.login, "repository": repository, "event": context.id}
+            emit("review.newcomer", newcomer)
         line = "" if comment.line is None else f":{comment.line}"
-        log.log(log.Level.INFO, f"{comment.path}{line} has {comments} comments")
+        log.info(f"{comment.path}{line} has {comments} comments")
 
     def on_status(self, status: Status) -> None:
         branches = [branch.name for branch in status.branches if branch.protected]
         if status.state in (CheckState.ERROR, CheckState.FAILURE) and branches:
             repository = status.repository.full_name
-            tell("build.broken", repository=repository, check=status.context, branches=branches)
-            log.log(log.Level.WARN, f"{status.context} failed on {', '.join(branches)}")
-
-
-def tell(name: str, **payload) -> None:
-    emit.emit(emit.NewEvent(name, 1, json.dumps(payload), None, None))
+            emit("build.broken", {"repository": repository, "check": status.context, "branches": branches})
+            log.warn(f"{status.context} failed on {', '.join(branches)}")

@@ -1,7 +1,9 @@
-"""The component's side: the imports of the contract, the export `handler`, and what
-the interpreter needs to know before it is frozen."""
+"""The component's side: the imports of the contract, the export `handler` or those of a
+world of the project's own, and what the interpreter needs to know before it is frozen."""
 
 import ast
+import contextlib
+import functools
 import importlib
 import logging
 import os
@@ -10,7 +12,6 @@ import traceback
 
 import wit_world
 from componentize_py_types import Err
-from wit_world import exports
 from wit_world.imports import config, emit, log, state, types
 
 import qx_guest
@@ -25,6 +26,11 @@ try:
     from qx_guest.http import HttpError
 except ImportError:
     _http = None
+try:
+    from wit_world.imports import sql as _sql
+    from qx_guest.sql import SqlError
+except ImportError:
+    _sql = None
 
 # Modules that handlers import late and the standard library imports later still.
 import datetime, decimal, encodings.idna, random, re, uuid  # noqa: E401, F401
@@ -87,6 +93,31 @@ class _Host:
             raise HttpError(kind, error.value.value) from None
         return answer.status, [(header.name, header.value) for header in answer.headers], answer.body.value
 
+    def sql_query(self, statement, values):
+        return _sql_asked(_sql.query, statement, values)
+
+    def sql_execute(self, statement, values):
+        return _sql_asked(_sql.execute, statement, values)
+
+
+def _sql_asked(call, statement, values):
+    try:
+        return call(statement, [_sql_value(value) for value in values])
+    except Err as error:
+        if isinstance(error.value, _sql.Error_Refused):
+            refusal = error.value.value
+            raise SqlError("refused", refusal.message, refusal.sqlstate) from None
+        raise SqlError("limit", error.value.value) from None
+
+
+def _sql_value(value):
+    if value is None:
+        return _sql.Value_Null()
+    kinds = {bool: _sql.Value_Boolean, int: _sql.Value_Integer, float: _sql.Value_Number, bytes: _sql.Value_Bytes}
+    # A subclass, such as an enum of texts, is what it is made of.
+    kind = next((kind for base, kind in kinds.items() if isinstance(value, base)), _sql.Value_Text)
+    return kind(value)
+
 
 class _LogHandler(logging.Handler):
     """The module `logging`, into the component's log."""
@@ -122,9 +153,29 @@ def _retry(reason, after=None):
     return Err(types.Failure_Retry(types.Retry(reason, milliseconds)))
 
 
-class Handler(exports.Handler):
+@contextlib.contextmanager
+def _declining():
+    """What a handler raises, as the contract has it."""
+    try:
+        yield
+    except qx_guest.Reject as error:
+        raise Err(types.Failure_Reject(str(error))) from None
+    except qx_guest.Retry as error:
+        if getattr(error, "lasting", False):
+            raise Err(types.Failure_Reject(str(error))) from None
+        raise _retry(str(error), error.after) from None
+    except BaseException as error:  # `sys.exit` in a handler as well.
+        if isinstance(error, Err) and isinstance(error.value, (types.Failure_Retry, types.Failure_Reject)):
+            raise
+        raise _retry(_unexpected(error)) from None
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+class Handler:
     def handle(self, event):
-        try:
+        with _declining():
             qx_guest.deliver(
                 event.name,
                 event.version,
@@ -139,17 +190,23 @@ class Handler(exports.Handler):
                 traceparent=event.traceparent,
                 tracestate=event.tracestate,
             )
-        except qx_guest.Reject as error:
-            raise Err(types.Failure_Reject(str(error))) from None
-        except qx_guest.Retry as error:
-            if getattr(error, "lasting", False):
-                raise Err(types.Failure_Reject(str(error))) from None
-            raise _retry(str(error), error.after) from None
-        except BaseException as error:  # `sys.exit` in a handler as well.
-            raise _retry(_unexpected(error)) from None
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+
+
+def typed(world):
+    """The class with the functions that a world of the project's own exports."""
+
+    def declining(function):
+        @functools.wraps(function)
+        def call(*given):
+            with _declining():
+                function(*given)
+
+        return call
+
+    for name, function in list(vars(world).items()):
+        if callable(function) and not name.startswith("_"):
+            setattr(world, name, declining(function))
+    return world
 
 
 def _import_what_functions_import():

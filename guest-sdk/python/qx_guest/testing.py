@@ -8,6 +8,7 @@ from typing import Any, Callable, Mapping
 
 import qx_guest
 from qx_guest.http import HttpError, Response
+from qx_guest.sql import SqlError
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,14 @@ class Seen:
     logs: list[tuple[str, str]] = field(default_factory=list)
     requests: list[Sent] = field(default_factory=list)
     """What it sent, whatever became of it."""
+    statements: list[tuple[str, list[Any]]] = field(default_factory=list)
+    """The statements that it ran, with their parameters, whatever became of it."""
 
 
 class _Host:
     secrets: dict[str, str] = {}
     answers: Callable[[Sent], Response | None] = staticmethod(lambda sent: None)
+    database: Callable[[str, list[Any]], list[dict[str, Any]] | int | None] = staticmethod(lambda *asked: None)
 
     def __init__(self, seen: Seen, state: dict[str, Any], config: dict[str, str]):
         self.seen = seen
@@ -97,6 +101,21 @@ class _Host:
             raise HttpError("denied", "the test has no answer")
         return answered.status, answered.headers, answered.body
 
+    def sql_query(self, statement: str, values: list[Any]) -> list[str]:
+        answered = self._asked(statement, values)
+        return [json.dumps(row) for row in answered] if isinstance(answered, list) else []
+
+    def sql_execute(self, statement: str, values: list[Any]) -> int:
+        answered = self._asked(statement, values)
+        return len(answered) if isinstance(answered, list) else answered
+
+    def _asked(self, statement: str, values: list[Any]) -> list[dict[str, Any]] | int:
+        self.seen.statements.append((statement, values))
+        answered = self.database(statement, values)
+        if answered is None:
+            raise SqlError("refused", f"the test gives no answer to `{statement}`", "58000")
+        return answered
+
 
 def deliver(
     name: str,
@@ -109,13 +128,20 @@ def deliver(
     config: dict[str, str] | None = None,
     secrets: dict[str, str] | None = None,
     http: Callable[[Sent], Response | None] | None = None,
+    sql: Callable[[str, list[Any]], list[dict[str, Any]] | int | None] | None = None,
 ) -> Seen:
-    """Gives an event to the handler that takes it. `http` stands for the servers."""
+    """Gives an event to the handler that takes it.
+
+    `http` stands for the servers, `sql` for the database: it returns rows, or how many
+    were changed, or raises an `SqlError`.
+    """
     seen = Seen()
     host = _Host(seen, state or {}, config or {})
     host.secrets = secrets or {}
     if http is not None:
         host.answers = http
+    if sql is not None:
+        host.database = sql
     qx_guest.host = host
     try:
         qx_guest.deliver(

@@ -21,6 +21,7 @@ mod c;
 mod python;
 mod rust;
 mod typescript;
+mod world;
 
 pub(super) use c::SDK as C_SDK;
 pub(super) use python::SDK as PYTHON_SDK;
@@ -51,6 +52,17 @@ pub enum BuildError {
     /// A tool is not there.
     #[error(transparent)]
     Tool(#[from] ToolError),
+    /// The project's world is not there, or is no WIT.
+    #[error(
+        "the world {name} cannot be read: handler.toml names it as `package:name/world`, in the folder `wit`"
+    )]
+    World {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: anyhow::Error,
+    },
     /// The contract cannot be written into what was compiled: a fault of this binary.
     #[error("the module could not be marked as a handler; please report it")]
     Contract(#[source] anyhow::Error),
@@ -177,6 +189,10 @@ fn sdk(
         return fs::canonicalize(&own).map_err(failed("finding", &own));
     }
     let sdk = folder.join("qx-guest");
+    if sdk.is_dir() {
+        // Of another binary: what it had and this one has not must not be compiled.
+        fs::remove_dir_all(&sdk).map_err(failed("clearing", &sdk))?;
+    }
     fs::create_dir_all(&sdk).map_err(failed("making", &sdk))?;
     of_the_binary
         .extract(&sdk)

@@ -84,6 +84,8 @@ pub struct Sources {
     pub sources: Vec<PathBuf>,
     /// What the compiler is given beside them.
     pub flags: Vec<String>,
+    /// A world of its own in the place of the SDK's.
+    pub world: Option<OwnWorld>,
 }
 
 /// The folder is no project, or its file is wrong.
@@ -171,9 +173,9 @@ fn parse(text: &str) -> Result<Project, ProjectError> {
         .find(|own| own.as_str() == language)
     {
         Some(Language::TypeScript) => {
-            only(&document, &["entry"])?;
+            only(&document, &["entry", "world", "wit"])?;
             let entry = entry(&document, "src/handler.ts")?;
-            let world = None;
+            let world = own_world(&document)?;
             Ok(Project::TypeScript(Module { name, entry, world }))
         }
         Some(Language::Python) => {
@@ -183,12 +185,13 @@ fn parse(text: &str) -> Result<Project, ProjectError> {
             Ok(Project::Python(Module { name, entry, world }))
         }
         Some(Language::C) => {
-            only(&document, &["sources", "flags"])?;
+            only(&document, &["sources", "flags", "world", "wit"])?;
             let sources = texts(&document, "sources")?.unwrap_or_else(|| vec!["src".to_owned()]);
             Ok(Project::C(Sources {
                 name,
                 sources: sources.into_iter().map(PathBuf::from).collect(),
                 flags: texts(&document, "flags")?.unwrap_or_default(),
+                world: own_world(&document)?,
             }))
         }
         Some(Language::Rust) => Err(ProjectError::Key(

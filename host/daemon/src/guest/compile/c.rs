@@ -11,10 +11,13 @@ use std::process::{Command, Stdio};
 
 use include_dir::{Dir, include_dir};
 use qx_events::ComponentName;
+use wit_bindgen_core::Files;
+use wit_bindgen_core::wit_parser::Resolve;
 
-use super::{BuildError, build_folder, encoded, failed, sdk};
+use super::world::{Around, World};
+use super::{BuildError, build_folder, encoded, failed, put_file, sdk};
 use crate::guest::contract;
-use crate::guest::project::Sources;
+use crate::guest::project::{OwnWorld, Sources};
 use crate::guest::tools::PyPackage;
 
 /// The SDK as it was when this binary was compiled.
@@ -78,12 +81,25 @@ pub(super) fn component(
             folder: project.to_owned(),
         });
     }
-    files.extend(["qx.c", "qx_http.c", "qx_text.c", "component.c"].map(|name| sdk.join(name)));
+    let own = match &described.world {
+        Some(world) => Some(bindings(project, world, &folder)?),
+        None => None,
+    };
+    sources(&sdk, &mut files)?;
+    let mut command = compiler()?.command();
+    command.args(FLAGS).args(&described.flags);
+    if let Some(own) = &own {
+        // Before those of the SDK, which have the same names.
+        command.arg("-I").arg(&own.folder);
+        let replaced = |file: &PathBuf| {
+            *file == sdk.join(SDK_BINDINGS)
+                || (*file == sdk.join(SDK_HANDLE) && !own.world.exports_handler())
+        };
+        files.retain(|file| !replaced(file));
+        files.push(own.folder.join(SDK_BINDINGS));
+    }
     let module = folder.join("module.wasm");
-    let status = compiler()?
-        .command()
-        .args(FLAGS)
-        .args(&described.flags)
+    let status = command
         .arg("-I")
         .arg(&sdk)
         .args(&files)
@@ -101,9 +117,57 @@ pub(super) fn component(
         });
     }
     let mut wasm = fs::read(&module).map_err(failed("reading", &module))?;
-    contract::mark(&mut wasm).map_err(BuildError::Contract)?;
+    let marked = match &own {
+        Some(Own { world, folder: _ }) => contract::mark_as(&mut wasm, &world.resolve, world.id),
+        None => contract::mark(&mut wasm),
+    };
+    marked.map_err(BuildError::Contract)?;
     let component = encoded(&described.name, wasm)?;
     Ok((described.name, component))
+}
+
+/// The SDK's bindings of the contract, and the export that takes every event.
+const SDK_BINDINGS: &str = "component.c";
+const SDK_HANDLE: &str = "qx_handle.c";
+
+/// A world of the project's own, and the folder of its bindings.
+struct Own {
+    world: World,
+    folder: PathBuf,
+}
+
+/// Makes the bindings of the project's world. It has all that the SDK calls: what is not
+/// called is not imported.
+fn bindings(project: &Path, own: &OwnWorld, folder: &Path) -> Result<Own, BuildError> {
+    let around = Around {
+        name: contract::WORLD,
+        imports: "  include qx:events/imports@1.0.0;\n",
+        packages: &[],
+    };
+    let world = World::write((project, own), folder.join("wit-of-world"), &around)?;
+    let files = generated(&world.folder).map_err(|source| BuildError::World {
+        name: own.name.clone(),
+        source,
+    })?;
+    let folder = folder.join("bindings");
+    for (name, bytes) in files.iter() {
+        put_file(&folder.join(name), &String::from_utf8_lossy(bytes))?;
+    }
+    Ok(Own { world, folder })
+}
+
+/// What the generator makes of the world in a folder.
+fn generated(wit: &Path) -> anyhow::Result<Files> {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_path(wit)?;
+    let world = resolve.select_world(&[package], Some(contract::WORLD))?;
+    let options = wit_bindgen_c::Opts {
+        no_object_file: true,
+        ..wit_bindgen_c::Opts::default()
+    };
+    let mut files = Files::default();
+    options.build().generate(&mut resolve, world, &mut files)?;
+    Ok(files)
 }
 
 /// A file, or every file of C below a folder, in the order of their names.
@@ -210,6 +274,20 @@ mod tests {
         sources(folder.path(), &mut found).unwrap();
         let expected = ["a.c", "b.c", "more/c.c"].map(|name| folder.path().join(name));
         assert_eq!(found, expected);
+    }
+
+    /// With `QX_BLESS=1` they are written.
+    #[test]
+    fn the_bindings_of_the_sdk_are_what_the_generator_makes_of_the_contract() {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let made = generated(&repository.join("wit/1.0.0/events.wit")).unwrap();
+        for (name, bytes) in made.iter() {
+            let path = repository.join("guest-sdk/c").join(name);
+            if std::env::var_os("QX_BLESS").is_some() {
+                fs::write(&path, bytes).unwrap();
+            }
+            assert!(fs::read(&path).unwrap() == bytes, "{name} is another");
+        }
     }
 
     #[test]

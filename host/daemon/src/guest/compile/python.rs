@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use include_dir::{Dir, include_dir};
 use qx_events::ComponentName;
 
+use super::world::{Around, World};
 use super::{BuildError, build_folder, failed, put_file, sdk, with_routes};
 use crate::guest::contract;
 use crate::guest::encode;
@@ -59,26 +60,27 @@ pub(super) fn component(
     };
     let folder = build_folder(project)?;
     let made = folder.join("component.wasm");
-    let mut component = if let Some(world) = &module.world {
-        put_file(&folder.join("wit/events.wit"), contract::TEXT)?;
-        let wit = project.join(&world.wit);
-        let wit = fs::canonicalize(&wit).map_err(failed("finding", &wit))?;
-        let stem = stem.to_string_lossy();
-        let what = (world.name.as_str(), stem.as_ref());
-        run(&[&folder.join("wit"), &wit], what, &[sources], &made)?
+    let stem = stem.to_string_lossy();
+    let (wit, export) = if let Some(own) = &module.world {
+        let around = Around {
+            name: WORLD,
+            imports: &imports(&reach(sources)?),
+            packages: &[],
+        };
+        let world = World::write((project, own), folder.join("wit-of-world"), &around)?;
+        let export = format!("typed\nWitWorld = typed({stem}.WitWorld)");
+        (world.folder, export)
     } else {
-        let first = format!(
-            "import {stem}\nfrom qx_guest.component import Handler, seal\nseal()\n",
-            stem = stem.to_string_lossy()
-        );
-        put_file(&folder.join("first").join(format!("{FIRST}.py")), &first)?;
-        let sdk = sdk(project, &folder, "qx_guest/component.py", &SDK)?;
         let wit = folder.join("wit-of-handlers");
         put_file(&wit.join("deps/events/events.wit"), contract::TEXT)?;
         put_file(&wit.join("world.wit"), &own_world(&reach(sources)?))?;
-        let paths: [&Path; 3] = [&folder.join("first"), sources, &sdk];
-        run(&[&wit], (WORLD, FIRST), &paths, &made)?
+        (wit, "Handler".to_owned())
     };
+    let first = format!("import {stem}\nfrom qx_guest.component import seal, {export}\nseal()\n");
+    put_file(&folder.join("first").join(format!("{FIRST}.py")), &first)?;
+    let sdk = sdk(project, &folder, "qx_guest/component.py", &SDK)?;
+    let paths: [&Path; 3] = [&folder.join("first"), sources, &sdk];
+    let mut component = run(&wit, &paths, &made)?;
     // With a world of its own the exports' names say it, or the component's file.
     if module.world.is_none() {
         let routes = routes(&component).ok_or(BuildError::NoRoutes(
@@ -93,21 +95,14 @@ pub(super) fn component(
     Ok((module.name, component))
 }
 
-/// Runs the tool: a module for a world, from folders of WIT and of Python.
-fn run(
-    wit: &[&Path],
-    (world, module): (&str, &str),
-    paths: &[&Path],
-    made: &Path,
-) -> Result<Vec<u8>, BuildError> {
+/// Runs the tool: for a folder of WIT, from folders of Python.
+fn run(wit: &Path, paths: &[&Path], made: &Path) -> Result<Vec<u8>, BuildError> {
     let tool = TOOL.get(INSTEAD)?;
     let mut build = Command::new(python().unwrap_or("python3"));
-    build.args(["-c", CALL]);
-    for folder in wit {
-        build.arg("-d").arg(folder);
-    }
     build
-        .args(["-w", world, "componentize", module, "-o"])
+        .args(["-c", CALL, "-d"])
+        .arg(wit)
+        .args(["-w", WORLD, "componentize", FIRST, "-o"])
         .arg(made);
     for path in paths {
         build.arg("-p").arg(path);
@@ -150,12 +145,17 @@ fn reach(sources: &Path) -> Result<String, BuildError> {
     })
 }
 
-/// The world of a handler: what stays inside the host, and what of the rest it uses.
-/// The interpreter would import all of a larger one.
-fn own_world(reach: &str) -> String {
+/// What a handler imports: what stays inside the host, and what of the rest it uses. The
+/// interpreter would import all of a larger world.
+fn imports(reach: &str) -> String {
     let import = |name: &str| format!("  import qx:events/{name}@1.0.0;\n");
     let inside = ["types", "log", "config", "state", "emit"].into_iter();
-    let imports: String = inside.chain(reach.lines()).map(import).collect();
+    inside.chain(reach.lines()).map(import).collect()
+}
+
+/// The world of a handler that takes every event through one function.
+fn own_world(reach: &str) -> String {
+    let imports = imports(reach);
     format!(
         "package qx:build;\n\nworld {WORLD} {{\n{imports}  export qx:events/handler@1.0.0;\n}}\n"
     )
@@ -222,6 +222,7 @@ mod tests {
                 "secrets\n",
             ),
             ("from qx_guest.http import get\n", "http\n"),
+            ("from qx_guest import handler, sql\n", "sql\n"),
             ("def broken(:\n", ""),
         ] {
             put(text);

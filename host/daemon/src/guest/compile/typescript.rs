@@ -9,11 +9,14 @@ use std::path::Path;
 use include_dir::{Dir, include_dir};
 use qx_events::ComponentName;
 
+use super::world::{Around, World};
 use super::{BuildError, build_folder, failed, put_file, sdk, with_routes};
 use crate::guest::contract;
 use crate::guest::encode;
 use crate::guest::project::Module;
 use crate::guest::tools::{NpmPackages, node};
+
+mod types;
 
 /// The SDK as it was when this binary was compiled.
 pub(in crate::guest) static SDK: Dir<'_> =
@@ -27,16 +30,22 @@ const TOOLS: NpmPackages = NpmPackages {
     about: "QuickJS and a bundler, 50 MB, once",
 };
 
-/// What the build writes for its tools, below its folder.
-const INPUTS: [(&str, &str); 4] = [
-    ("build.mjs", include_str!("typescript/build.mjs")),
-    ("wit/world.wit", include_str!("typescript/world.wit")),
-    (
-        "wit/deps/random/random.wit",
-        include_str!("typescript/random.wit"),
-    ),
-    ("wit/deps/events/events.wit", contract::TEXT),
-];
+/// What is run by Node.
+const BUILD: &str = include_str!("typescript/build.mjs");
+
+/// The world, as the build script completes it.
+const WORLD: &str = include_str!("typescript/world.wit");
+
+/// Numbers that are the same in no two instances.
+const RANDOM: (&str, &str) = ("random/random.wit", include_str!("typescript/random.wit"));
+
+/// What every handler imports, whatever its world exports.
+const IMPORTS: &str = "  import qx:events/log@1.0.0;
+  import qx:events/config@1.0.0;
+  import qx:events/state@1.0.0;
+  import qx:events/emit@1.0.0;
+  import wasi:random/random@0.2.0;
+";
 
 /// The component of a module.
 pub(super) fn component(
@@ -46,9 +55,8 @@ pub(super) fn component(
     let entry = project.join(&module.entry);
     let entry = fs::canonicalize(&entry).map_err(failed("finding", &entry))?;
     let folder = build_folder(project)?;
-    for (name, text) in INPUTS {
-        put_file(&folder.join(name), text)?;
-    }
+    put_file(&folder.join("build.mjs"), BUILD)?;
+    let exports = world(project, &module, &folder)?;
     let sdk = sdk(project, &folder, "component.js", &SDK)?;
     let node = node()?;
     let tools = TOOLS.get(&node)?;
@@ -56,6 +64,7 @@ pub(super) fn component(
     build
         .arg(folder.join("build.mjs"))
         .args([&tools, &sdk, &entry, &folder])
+        .args(&exports)
         .current_dir(project);
     let status = build.status().map_err(|source| BuildError::NotRun {
         tool: "node".to_owned(),
@@ -72,16 +81,42 @@ pub(super) fn component(
         fs::read(&path).map_err(failed("reading", &path))
     };
     let routes = String::from_utf8_lossy(&read("routes.txt")?).into_owned();
-    if routes.is_empty() {
+    // With a world of its own the exports' names say it, or the component's file.
+    if routes.is_empty() && module.world.is_none() {
         return Err(BuildError::NoRoutes(
             "call handler(\"event.name\", (event) => { … }) at the top of the module",
         ));
     }
     let mut component = read("component.wasm")?;
-    with_routes(&mut component, &routes);
+    if !routes.is_empty() {
+        with_routes(&mut component, &routes);
+    }
     let component = encode::component(component).map_err(|source| BuildError::Encode {
         name: module.name.to_string(),
         source,
     })?;
     Ok((module.name, component))
+}
+
+/// Writes the world into `wit`; the functions that it exports, where it is the project's.
+fn world(project: &Path, module: &Module, folder: &Path) -> Result<Vec<String>, BuildError> {
+    let wit = folder.join("wit");
+    let Some(own) = &module.world else {
+        if wit.is_dir() {
+            fs::remove_dir_all(&wit).map_err(failed("clearing", &wit))?;
+        }
+        put_file(&wit.join("world.wit"), WORLD)?;
+        put_file(&wit.join("deps/events/events.wit"), contract::TEXT)?;
+        put_file(&wit.join("deps").join(RANDOM.0), RANDOM.1)?;
+        return Ok(Vec::new());
+    };
+    let around = Around {
+        name: "handler",
+        imports: IMPORTS,
+        packages: &[RANDOM],
+    };
+    let world = World::write((project, own), wit, &around)?;
+    put_file(&folder.join("world.d.ts"), &types::declarations(&world))?;
+    let names = world.exported().map(|(name, _)| name.to_owned());
+    Ok(names.collect())
 }

@@ -34,6 +34,26 @@ fn a_name_and_a_language_are_enough() {
 }
 
 #[test]
+fn a_world_of_its_own_stands_in_the_folder_wit_unless_another_is_named() {
+    for language in ["c", "python", "typescript"] {
+        let text = format!("name = \"a\"\nlanguage = \"{language}\"\nworld = \"a:b/c\"\n");
+        let world = |text: &str| match parse(text).unwrap() {
+            Project::TypeScript(module) | Project::Python(module) => module.world,
+            Project::C(sources) => sources.world,
+            Project::Crate => None,
+        };
+        let own = |wit: &str| {
+            Some(OwnWorld {
+                name: "a:b/c".to_owned(),
+                wit: PathBuf::from(wit),
+            })
+        };
+        assert_eq!(world(&text), own("wit"));
+        assert_eq!(world(&format!("{text}wit = \"../x\"\n")), own("../x"));
+    }
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     let table = [
         ("language = \"c\"", "name: missing"),
@@ -47,11 +67,15 @@ fn what_is_wrong_is_named() {
         ("name = \"a\"\nlanguage = \"rust\"", "it has a Cargo.toml"),
         (
             "name = \"a\"\nlanguage = \"c\"\nflag = []",
-            "flag: unknown key; known are name, language, sources, flags",
+            "flag: unknown key; known are name, language, sources, flags, world, wit",
         ),
         (
             "name = \"a\"\nlanguage = \"c\"\nflags = \"-g\"",
             "flags: expected a list of texts",
+        ),
+        (
+            "name = \"a\"\nlanguage = \"typescript\"\nwit = \"wit\"",
+            "wit: says where a world stands; add world = ",
         ),
         ("name = ", "is no TOML"),
     ];

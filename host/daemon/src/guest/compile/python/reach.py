@@ -6,7 +6,7 @@ import ast
 import pathlib
 import sys
 
-REACH = ("http", "secrets")
+REACH = ("http", "secrets", "sql")
 
 
 def names(tree):

@@ -1,21 +1,30 @@
 // From a handler's module to a component, with esbuild and componentize-qjs.
-// usage: node build.mjs TOOLS SDK ENTRY OUT
+// usage: node build.mjs TOOLS SDK ENTRY OUT EXPORT…
 //   TOOLS  folder with the two in its node_modules     ENTRY  the handler's module
 //   SDK    folder of qx-guest                          OUT    has wit/; gets component.wasm and routes.txt
+//   EXPORT functions of a world of the project's own; without one it is the SDK's
 import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
-const [tools, sdk, entry, out] = process.argv.slice(2);
+const [tools, sdk, entry, out, ...exports] = process.argv.slice(2);
 const require = createRequire(join(tools, "package.json"));
 const esbuild = require("esbuild");
 const { componentize } = await import(pathToFileURL(require.resolve("componentize-qjs")));
 
 const path = (file) => JSON.stringify(file);
 
+/** A name of WIT as one of JavaScript. */
+const camel = (name) => name.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+
+/** Ends the build for a reason of the project's. */
+function fail(why) {
+  throw Object.assign(new Error(why), { isOurs: true });
+}
+
 /** Modules of the SDK that need a right of their own, by the interface behind them. */
-const REACH = ["http", "secrets"];
+const REACH = ["http", "secrets", "sql"];
 
 /** Bundles a module that is written here and not in a file. */
 async function bundle(contents, plugins) {
@@ -84,21 +93,29 @@ function lines(map) {
 
 try {
   // Run once, here, to see which events the handlers take.
-  const asked = `import ${path(entry)}; export { routes } from "qx-guest";`;
+  const asks = exports.length > 0 ? `export * as own from ${path(entry)};` : `import ${path(entry)};`;
+  const asked = `${asks} export { routes } from "qx-guest";`;
   const { code: asking, used } = await bundle(asked, [noHost]);
   const file = join(out, "routes.mjs");
   writeFileSync(file, asking);
-  const { routes } = await import(`${pathToFileURL(file)}?${process.pid}`);
+  const { own, routes } = await import(`${pathToFileURL(file)}?${process.pid}`);
   writeFileSync(join(out, "routes.txt"), routes());
+  for (const name of exports) {
+    if (typeof own[camel(name)] === "function") continue;
+    fail(`${relative(process.cwd(), entry)}: the world exports \`${name}\`, so export a function \`${camel(name)}\``);
+  }
 
   const reach = REACH.filter((name) => used(`${name}.js`));
   const world = join(out, "wit", "world.wit");
   const imports = reach.map((name) => `  import qx:events/${name}@1.0.0;\n`).join("");
-  writeFileSync(world, readFileSync(world, "utf8").replace("  export ", `${imports}  export `));
+  writeFileSync(world, readFileSync(world, "utf8").replace("world handler {\n", `world handler {\n${imports}`));
 
   const parts = ["component", ...reach.map((name) => `component-${name}`)];
   const first = parts.map((name) => `import ${path(join(sdk, `${name}.js`))};`).join(" ");
-  const whole = `${first} import ${path(entry)}; export { handler } from ${path(join(sdk, "component.js"))};`;
+  const componentFile = path(join(sdk, "component.js"));
+  const typed = exports.map((name) => `export const ${camel(name)} = typed(${path(name)}, own.${camel(name)});`).join("\n");
+  const whole = `${first} import * as own from ${path(entry)}; import { typed } from ${componentFile};
+    export { handler } from ${componentFile};\n${typed}`;
   const { code, map } = await bundle(whole, []);
   const sources = map.sources.map((source) => {
     const file = join(out, source);
@@ -116,6 +133,6 @@ try {
   writeFileSync(join(out, "component.wasm"), component);
 } catch (error) {
   // esbuild has said what is wrong with the sources.
-  if (!error.errors) console.error(error.stack ?? String(error));
+  if (!error.errors) console.error(error.isOurs ? error.message : (error.stack ?? String(error)));
   process.exitCode = 1;
 }
