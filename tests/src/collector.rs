@@ -5,13 +5,16 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use h2::RecvStream;
+use h2::server::SendResponse;
 use hyper::body::Bytes;
-use hyper::http::{HeaderMap, HeaderValue, Response};
+use hyper::http::{HeaderMap, HeaderValue, Request, Response};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 /// Before each message: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
@@ -20,6 +23,7 @@ const PREFIX_BYTES: usize = 5;
 pub struct Collector {
     address: SocketAddr,
     received: Arc<Mutex<Vec<Vec<u8>>>>,
+    _accepting: JoinSet<()>,
 }
 
 /// A span, as far as tests look at it.
@@ -44,12 +48,18 @@ impl Collector {
         let address = listener.local_addr().expect("an address");
         let received = Arc::<Mutex<Vec<Vec<u8>>>>::default();
         let keeps = Arc::clone(&received);
-        tokio::spawn(async move {
+        let mut accepting = JoinSet::new();
+        accepting.spawn(async move {
+            let mut hosts = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(serve(socket, Arc::clone(&keeps)));
+                hosts.spawn(serve(socket, Arc::clone(&keeps)));
             }
         });
-        Self { address, received }
+        Self {
+            address,
+            received,
+            _accepting: accepting,
+        }
     }
 
     /// `http://127.0.0.1:…`.
@@ -101,27 +111,34 @@ async fn serve(socket: TcpStream, received: Arc<Mutex<Vec<Vec<u8>>>>) {
     let Ok(mut connection) = h2::server::handshake(socket).await else {
         return;
     };
-    while let Some(Ok((request, mut respond))) = connection.accept().await {
-        let received = Arc::clone(&received);
-        tokio::spawn(async move {
-            let mut body = request.into_body();
-            let mut bytes = Vec::new();
-            while let Some(Ok(chunk)) = body.data().await {
-                drop(body.flow_control().release_capacity(chunk.len()));
-                bytes.extend_from_slice(&chunk);
-            }
-            let message = bytes.split_off(PREFIX_BYTES.min(bytes.len()));
-            received.lock().expect("the messages").push(message);
-            let mut head = Response::new(());
-            let grpc = HeaderValue::from_static("application/grpc");
-            head.headers_mut().insert("content-type", grpc);
-            let Ok(mut send) = respond.send_response(head, false) else {
-                return; // The host is gone.
-            };
-            drop(send.send_data(Bytes::from_static(&[0; PREFIX_BYTES]), false));
-            let mut trailers = HeaderMap::new();
-            trailers.insert("grpc-status", HeaderValue::from_static("0"));
-            drop(send.send_trailers(trailers));
-        });
+    let mut answering = JoinSet::new();
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        answering.spawn(answer(request, respond, Arc::clone(&received)));
     }
+}
+
+/// One message: taken, and said to be taken.
+async fn answer(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    received: Arc<Mutex<Vec<Vec<u8>>>>,
+) {
+    let mut body = request.into_body();
+    let mut bytes = Vec::new();
+    while let Some(Ok(chunk)) = body.data().await {
+        drop(body.flow_control().release_capacity(chunk.len()));
+        bytes.extend_from_slice(&chunk);
+    }
+    let message = bytes.split_off(PREFIX_BYTES.min(bytes.len()));
+    received.lock().expect("the messages").push(message);
+    let mut head = Response::new(());
+    let grpc = HeaderValue::from_static("application/grpc");
+    head.headers_mut().insert("content-type", grpc);
+    let Ok(mut send) = respond.send_response(head, false) else {
+        return; // The host is gone.
+    };
+    drop(send.send_data(Bytes::from_static(&[0; PREFIX_BYTES]), false));
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    drop(send.send_trailers(trailers));
 }

@@ -72,6 +72,13 @@ pub(crate) fn needed(group: &[Settlement]) -> BTreeSet<&str> {
     fences.map(|fence| &*fence.name).collect()
 }
 
+/// The components that write something in a group, in the order in which their sizes
+/// are locked.
+pub(crate) fn writers(group: &[Settlement]) -> BTreeSet<&str> {
+    let writing = group.iter().filter(|one| !one.effects.writes.is_empty());
+    writing.map(|one| one.component.as_str()).collect()
+}
+
 /// The keys that a group reads or writes, in the order in which they are locked.
 #[derive(Debug, Default)]
 pub(crate) struct Touched<'a> {

@@ -12,12 +12,13 @@ use qx_events::{ComponentName, Fault, Known, StateSize};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::{Postgres, Session, attempts, leases, locks, sizes};
+use super::sizes::{self, Look};
+use super::{Postgres, Session, attempts, leases, locks};
 use crate::attempts::handled;
 use crate::inbox;
 use crate::producer;
 use crate::settlement::{Found, Held, Mark, Plan, Present, StateKey, Touched};
-use crate::settlement::{needed, plan, touched};
+use crate::settlement::{needed, plan, touched, writers};
 
 const READ_STATE: &str =
     "SELECT value, version FROM qx_state WHERE component = $1 AND tenant_id = $2 AND key = $3";
@@ -156,26 +157,26 @@ impl Ledger for Postgres {
         if group.is_empty() {
             return Ok(Vec::new());
         }
-        let mut counted = self.tight.of(group);
+        let mut look = self.tight.look(group);
         loop {
-            let mut over = BTreeSet::new();
+            let mut overfull = false;
             let settled = self.call("settle", async |session| {
-                match settle_within(session, group, &counted).await? {
+                match settle_within(session, group, look).await? {
                     Grouped::Settled(answers) => Ok(answers),
-                    Grouped::Overfull(components) => {
-                        over = components;
+                    Grouped::Overfull => {
+                        overfull = true;
                         Err(sizes::overfull())
                     }
                 }
             });
             let settled = settled.await;
-            if over.is_empty() {
+            if !overfull {
                 self.tight
                     .learn(group, settled.as_deref().unwrap_or_default());
                 return settled;
             }
-            // With the count known from the start it is known who is too much.
-            counted.extend(over);
+            // With the sizes known from the start it is known who is too much.
+            look = Look::First;
         }
     }
 
@@ -194,36 +195,37 @@ impl Ledger for Postgres {
 }
 
 /// What a transaction came to, before its commit.
-pub(super) enum Grouped<'g> {
+pub(super) enum Grouped {
     /// To be committed.
     Settled(Vec<Settled>),
-    /// To be rolled back, and made again with the sizes of these components.
-    Overfull(BTreeSet<&'g str>),
+    /// To be rolled back, and made again with a look at the sizes first.
+    Overfull,
 }
 
-/// Settles a group within a transaction that is open, and commits nothing yet. The sizes
-/// of the components in `counted` are looked at first: then no other group of theirs is
-/// written beside this one. Those of the others are only added to, at the end.
-pub(super) async fn settle_within<'g>(
+/// Settles a group within a transaction that is open, and commits nothing yet.
+pub(super) async fn settle_within(
     session: &mut Session<'_>,
-    group: &'g [Settlement],
-    counted: &BTreeSet<&'g str>,
-) -> Result<Grouped<'g>, sqlx::Error> {
+    group: &[Settlement],
+    look: Look,
+) -> Result<Grouped, sqlx::Error> {
     let held = leases::lock(session, needed(group)).await?;
     let fresh = set_marks(session, group, &held).await?;
     let found = Found {
         current: lock(session, &touched(group, &fresh)).await?,
-        sizes: sizes::lock(session, counted).await?,
+        sizes: match look {
+            Look::First => sizes::lock(session, &writers(group)).await?,
+            Look::Last => HashMap::new(),
+        },
         held,
     };
     let plan = plan(group, fresh, &found);
     write(session, &plan).await?;
-    let over = sizes::add(session, &plan, counted).await?;
-    Ok(if over.is_empty() {
-        Grouped::Settled(plan.answers)
-    } else {
-        Grouped::Overfull(over)
-    })
+    let sizes = sizes::add(session, &plan).await?;
+    let over = |(name, size): &(String, _)| plan.is_over(name, *size);
+    if look == Look::Last && sizes.iter().any(over) {
+        return Ok(Grouped::Overfull);
+    }
+    Ok(Grouped::Settled(plan.answers))
 }
 
 /// Sets the marks, and returns those that were not there.

@@ -3,8 +3,9 @@
 //!
 //! The row is changed at the end of a transaction, so that another group of the same
 //! component waits for its commit only, and not for its work. A group that turns out to
-//! be too much is rolled back and made again with the size known from the start; so are,
-//! from the start, the groups of a component that was found full.
+//! be too much is rolled back and made again with a look at the sizes first; the groups of
+//! a component that was found full begin with it. Rows are locked in the order of their
+//! components, all that a group needs at one place of it: two groups do not deadlock.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,6 +39,16 @@ const COUNT: &str = "
     FULL JOIN qx_state_sizes AS c ON c.component = s.component
     ORDER BY 1";
 
+/// When a group looks at the sizes of its components.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// At the end, when it adds to them: nobody is too much, most likely.
+    Last,
+    /// Before it is planned, so that who is too much is left out. No other group of these
+    /// components is written meanwhile.
+    First,
+}
+
 /// Components that were found to have all that they may have. A hint: without it a group
 /// is made twice.
 #[derive(Debug, Clone, Default)]
@@ -48,14 +59,15 @@ impl Tight {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those of a group.
-    pub(super) fn of<'g>(&self, group: &'g [Settlement]) -> BTreeSet<&'g str> {
+    /// How to begin with a group.
+    pub(super) fn look(&self, group: &[Settlement]) -> Look {
         let names = self.names();
-        if names.is_empty() {
-            return BTreeSet::new();
+        let is_full = |one: &Settlement| names.contains(one.component.as_str());
+        if names.is_empty() || !group.iter().any(is_full) {
+            Look::Last
+        } else {
+            Look::First
         }
-        let all = group.iter().map(|one| one.component.as_str());
-        all.filter(|name| names.contains(*name)).collect()
     }
 
     /// Whoever was refused is full; whoever was not, and was in the group, is no longer.
@@ -91,20 +103,12 @@ pub(super) async fn lock(
     Ok(sizes.collect())
 }
 
-/// Adds what a group changes. Returns the components that have too much by that, of
-/// those whose size was not known when the group was planned.
-pub(super) async fn add<'g>(
+/// Adds what a group changes; returns what there is by that.
+pub(super) async fn add(
     session: &mut Session<'_>,
-    plan: &Plan<'g>,
-    counted: &BTreeSet<&str>,
-) -> Result<BTreeSet<&'g str>, sqlx::Error> {
-    let sizes = change(session, plan.counts()).await?;
-    let over = |(name, size): (String, StateSize)| {
-        let too_much = !counted.contains(name.as_str()) && plan.is_over(&name, size);
-        let own = plan.grown.get_key_value(name.as_str());
-        own.filter(|_| too_much).map(|(name, _)| *name)
-    };
-    Ok(sizes.into_iter().filter_map(over).collect())
+    plan: &Plan<'_>,
+) -> Result<Vec<(String, StateSize)>, sqlx::Error> {
+    change(session, plan.counts()).await
 }
 
 /// All of them.

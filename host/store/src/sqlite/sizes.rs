@@ -1,7 +1,7 @@
 //! How much state each component has, on SQLite: one row, changed by every commit that
 //! makes it more or less. There is one writer, so what was read stays so.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use qx_events::ports::Settlement;
 use qx_events::{ComponentName, Fault, StateSize};
@@ -9,7 +9,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::{Sqlite, many};
-use crate::settlement::{Plan, Recount};
+use crate::settlement::{Plan, Recount, writers};
 
 const READ: &str = "
     SELECT component, keys, bytes FROM qx_state_sizes
@@ -35,8 +35,7 @@ pub(super) async fn of(
     conn: &mut SqliteConnection,
     group: &[Settlement],
 ) -> Result<HashMap<String, StateSize>, sqlx::Error> {
-    let writers = group.iter().filter(|one| !one.effects.writes.is_empty());
-    let names: BTreeSet<&str> = writers.map(|one| one.component.as_str()).collect();
+    let names = writers(group);
     if names.is_empty() {
         return Ok(HashMap::new());
     }

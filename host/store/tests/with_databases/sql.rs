@@ -11,7 +11,7 @@ use qx_store::RoleFlaw;
 use std::sync::Arc;
 use uuid::Uuid;
 
-use crate::world::{World, event, settlement};
+use crate::world::{World, event, settlement, with_state};
 
 const BOUNDS: SqlBounds = SqlBounds {
     time: Duration::from_secs(5),
@@ -198,6 +198,22 @@ async fn a_constraint_that_was_put_off_is_an_answer_at_the_end() {
     );
     let refused = tx.finish().await.unwrap().unwrap_err();
     assert_eq!(code(refused), "23503");
+}
+
+#[tokio::test]
+async fn of_a_call_that_would_keep_too_much_state_none_of_its_sql_is_kept() {
+    let world = World::postgres().await;
+    let (role, sql) = (role(&world).await, sql(&world));
+    for (keys, kept) in [(1, 0), (2, 1)] {
+        let mut own = with_state("stars", &[], &[("k1", Some("1")), ("k2", Some("2"))]);
+        own.bounds.keys = keys;
+        let mut tx = begin(&sql, &role).await;
+        let insert = "INSERT INTO stars VALUES ('a', 1)";
+        assert_eq!(count(&mut tx, insert).await, Ok(1));
+        let settled = tx.settle(&own).await.unwrap();
+        assert_eq!(matches!(settled, Settled::Overfull(_)), kept == 0);
+        assert_eq!(stars(&world, &role).await, kept);
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,6 @@
 //! was doing, leaves nothing: its connection is cleared, or closed when it may still
 //! hear an answer.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use super::Inner;
 use super::form::{self, Form};
 use crate::fault::{self, NoAnswer, sqlstate};
 use crate::postgres::ledger::{self, Grouped};
+use crate::postgres::sizes::Look;
 use crate::postgres::{CALL_TIME_MAX, Session, Statements};
 
 /// How much longer the server waits for the host than the host waits for the guest.
@@ -37,7 +37,10 @@ const SETTLE: &str = "RESET ALL; \
         nullif(pg_catalog.current_setting('search_path'), ''), 'pg_temp'), true); \
     SET LOCAL statement_timeout = '10s'; SET LOCAL lock_timeout = '5s'; \
     SET LOCAL idle_in_transaction_session_timeout = '20s'; \
-    SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
+    SET LOCAL enable_seqscan = off; SET LOCAL jit = off; SAVEPOINT qx_settle";
+
+/// What was written of the settlement is undone; what the guest did stays.
+const UNSETTLE: &str = "ROLLBACK TO SAVEPOINT qx_settle";
 
 /// Classes of SQLSTATE that are no doing of the statement's: connection, resources,
 /// intervention, system, internal error.
@@ -209,11 +212,14 @@ impl SqlTransaction for Transaction {
                 statements: Statements::Prepared,
             };
             let group = std::slice::from_ref(settlement);
-            // There is one try.
-            let counted = BTreeSet::from([settlement.component.as_str()]);
-            let settled = match ledger::settle_within(&mut session, group, &counted).await? {
+            let mut grouped = ledger::settle_within(&mut session, group, Look::Last).await?;
+            if matches!(grouped, Grouped::Overfull) {
+                session.conn().execute(sqlx::raw_sql(UNSETTLE)).await?;
+                grouped = ledger::settle_within(&mut session, group, Look::First).await?;
+            }
+            let settled = match grouped {
                 Grouped::Settled(answers) => answers.first().copied(),
-                Grouped::Overfull(_) => None,
+                Grouped::Overfull => None,
             };
             let end = match settled {
                 Some(Settled::Committed) => "COMMIT",
