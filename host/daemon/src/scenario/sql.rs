@@ -296,6 +296,7 @@ mod tests {
             text: text.to_owned(),
             parameters,
             wants,
+            time: std::time::Duration::MAX,
         }
     }
 
