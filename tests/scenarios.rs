@@ -358,10 +358,10 @@ async fn update_writes_down_requests_and_statements_until_the_handler_asks_for_n
     let ran = test_of(&world, "environments", &["--update"]).await;
     assert_eq!(ran.code, DONE, "{ran:?}");
     let written = read();
-    assert_eq!(written["sql"][0]["rows"], json!([]));
-    assert_eq!(written["sql"][1]["count"], 0);
+    assert_eq!(written["sql"][0]["count"], 0);
+    assert_eq!(written["sql"][1]["rows"], json!([]));
     assert_eq!(
-        written["sql"][1]["parameters"],
+        written["sql"][0]["parameters"],
         json!([
             "a/b",
             "production",
