@@ -53,6 +53,7 @@ macro_rules! stream_contract {
             sending::a_message_arrives_as_it_was_sent,
             sending::a_large_body_arrives_byte_for_byte,
             sending::a_second_message_with_the_same_id_is_not_stored,
+            sending::many_messages_have_an_answer_each,
             sending::answers_and_deliveries_stand_in_the_order_of_sending,
             sending::a_consumer_gets_what_its_patterns_match_and_nothing_else,
             sending::every_component_gets_every_message,

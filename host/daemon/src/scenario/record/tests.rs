@@ -99,7 +99,7 @@ async fn asked(exchanges: &str, urls: &[&str], statements: &[(&str, Wants)]) -> 
             text: (*text).to_owned(),
             parameters: Vec::new(),
             wants: *wants,
-            time: std::time::Duration::MAX,
+            time: Duration::MAX,
         };
         drop(database.run(statement).await);
     }

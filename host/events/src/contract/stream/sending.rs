@@ -48,6 +48,35 @@ pub async fn a_large_body_arrives_byte_for_byte(world: &impl World) {
     assert_eq!(next(&mut source).await.body, sent.body);
 }
 
+/// However many are stored at once, among those that are stored already: each has its
+/// own answer.
+pub async fn many_messages_have_an_answer_each(world: &impl World) {
+    let mut all: Vec<Outgoing> = (0..150).map(|_| message("a")).collect();
+    let early: Vec<Outgoing> = all.iter().skip(3).step_by(40).cloned().collect();
+    let known = send(world, &early).await;
+    all.insert(100, all[99].clone());
+    let stored = send(world, &all).await;
+    assert_eq!(stored.len(), all.len());
+    for (index, (message, at)) in all.iter().zip(&stored).enumerate() {
+        let before = early
+            .iter()
+            .position(|one| one.message_id == message.message_id);
+        let first = before.and_then(|before| known.get(before));
+        assert_eq!(at.duplicate, first.is_some() || index == 100, "{index}");
+        assert!(
+            first.is_none_or(|first| first.sequence == at.sequence),
+            "{index}"
+        );
+    }
+    assert_eq!(stored[100].sequence, stored[99].sequence);
+    let new: Vec<u64> = stored
+        .iter()
+        .filter(|at| !at.duplicate)
+        .map(|at| at.sequence)
+        .collect();
+    assert!(new.is_sorted_by(|a, b| a < b));
+}
+
 /// In another call or in the same one; the answer names the first one's place.
 pub async fn a_second_message_with_the_same_id_is_not_stored(world: &impl World) {
     let first = message("a");
