@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::host::{self, Host, Ran};
-use crate::{Database, component};
+use crate::{Database, component, repository};
 
 /// Longest wait for something that must become true: longer than any
 /// acknowledgement wait, lease or backoff of these tests together.
@@ -108,6 +108,23 @@ impl World {
              [admin]\nlisten = \"{}\"\n",
             self.admin
         )
+    }
+
+    /// The configuration, with a folder of compiled components that all tests share: those
+    /// of interpreters take long to compile.
+    pub fn config_that_shares(&self) -> String {
+        let cache = repository().join("target/compiled");
+        let shared = format!("[components]\ncache_dir = \"{}\"\n", cache.display());
+        self.config().replace("[components]\n", &shared)
+    }
+
+    /// Puts components into the folder of a running host, and waits for each: several at
+    /// once are in each other's way while they are compiled.
+    pub async fn serves_in_turn(&self, components: &[&str]) {
+        for component in components {
+            self.install(component);
+            self.serves(&[component]).await;
+        }
     }
 
     /// The database's URL.
