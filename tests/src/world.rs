@@ -18,6 +18,10 @@ use crate::{Database, component, repository};
 /// acknowledgement wait, lease or backoff of these tests together.
 const DEADLINE: Duration = Duration::from_secs(90);
 
+/// Longest that one component may take to be compiled, beside everything else that this
+/// machine has to do.
+const COMPILE_TIME_MAX: Duration = Duration::from_mins(5);
+
 /// Between two looks at what must become true.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -123,7 +127,12 @@ impl World {
     pub async fn serves_in_turn(&self, components: &[&str]) {
         for component in components {
             self.install(component);
-            self.serves(&[component]).await;
+            let look = async || match self.listed(component).await {
+                seen if seen["state"] == "serving" => Ok(()),
+                seen => Err(seen.to_string()),
+            };
+            let what = format!("{component} is in service");
+            self.within(COMPILE_TIME_MAX, &what, look).await;
         }
     }
 
@@ -316,9 +325,18 @@ impl World {
     pub async fn eventually<T, F: Future<Output = Result<T, String>>>(
         &self,
         what: &str,
+        look: impl FnMut() -> F,
+    ) -> T {
+        self.within(DEADLINE, what, look).await
+    }
+
+    async fn within<T, F: Future<Output = Result<T, String>>>(
+        &self,
+        longest: Duration,
+        what: &str,
         mut look: impl FnMut() -> F,
     ) -> T {
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + longest;
         loop {
             let seen = match look().await {
                 Ok(value) => return value,
