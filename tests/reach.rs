@@ -259,7 +259,7 @@ async fn a_handler_in_every_language_sends_a_request_with_a_secret_and_the_event
     let web = Web::start(Manner::Answers);
     let origin = web.origin();
     let components = ["notice-c", "notice-python", "notice-typescript"];
-    let mut world = World::with(Way::Embedded, &components).await;
+    let mut world = World::with(Way::Embedded, &[]).await;
     let mut more = format!("[secrets]\nhook_token = \"{PLANTED}\"\n");
     for component in components {
         more.push_str(&format!(
@@ -268,9 +268,12 @@ async fn a_handler_in_every_language_sends_a_request_with_a_secret_and_the_event
         let own = format!("[config]\nhook = \"{origin}/hook\"\n");
         world.write(&format!("components/{component}.toml"), &own);
     }
-    configure(&world, &more);
+    world.write(
+        "qx-host.toml",
+        &format!("{}{more}", world.config_that_shares()),
+    );
     world.run().await;
-    world.serves(&components).await;
+    world.serves_in_turn(&components).await;
     let id = world
         .trigger("release.published", &json!({"version": "1.2"}))
         .await;

@@ -86,13 +86,13 @@ const SPEAKERS: [(&str, &str); 4] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn sql_is_the_same_in_every_language() {
     let components = SPEAKERS.map(|(_, component)| component);
-    let mut world = World::with(Way::Servers, &components).await;
+    let mut world = World::with(Way::Servers, &[]).await;
     world.database().await.execute(ROLE).await;
     let grants = components.map(|name| GRANTS.replace("scores]", &format!("{name}]")));
-    let config = format!("{}{}", world.config(), grants.concat());
+    let config = format!("{}{}", world.config_that_shares(), grants.concat());
     world.write("qx-host.toml", &config);
     world.run().await;
-    world.serves(&components).await;
+    world.serves_in_turn(&components).await;
 
     drop(world.trigger("sql.examined", &json!({})).await);
     let sql = "SELECT payload->'payload'->>'by', payload->>'payload' FROM qx_outbox_events

@@ -12,11 +12,15 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::host::{self, Host, Ran};
-use crate::{Database, component};
+use crate::{Database, component, repository};
 
 /// Longest wait for something that must become true: longer than any
 /// acknowledgement wait, lease or backoff of these tests together.
 const DEADLINE: Duration = Duration::from_secs(90);
+
+/// Longest that one component may take to be compiled, beside everything else that this
+/// machine has to do.
+const COMPILE_TIME_MAX: Duration = Duration::from_mins(5);
 
 /// Between two looks at what must become true.
 const LOOK: Duration = Duration::from_millis(50);
@@ -108,6 +112,28 @@ impl World {
              [admin]\nlisten = \"{}\"\n",
             self.admin
         )
+    }
+
+    /// The configuration, with a folder of compiled components that all tests share: those
+    /// of interpreters take long to compile.
+    pub fn config_that_shares(&self) -> String {
+        let cache = repository().join("target/compiled");
+        let shared = format!("[components]\ncache_dir = \"{}\"\n", cache.display());
+        self.config().replace("[components]\n", &shared)
+    }
+
+    /// Puts components into the folder of a running host, and waits for each: several at
+    /// once are in each other's way while they are compiled.
+    pub async fn serves_in_turn(&self, components: &[&str]) {
+        for component in components {
+            self.install(component);
+            let look = async || match self.listed(component).await {
+                seen if seen["state"] == "serving" => Ok(()),
+                seen => Err(seen.to_string()),
+            };
+            let what = format!("{component} is in service");
+            self.within(COMPILE_TIME_MAX, &what, look).await;
+        }
     }
 
     /// The database's URL.
@@ -299,9 +325,18 @@ impl World {
     pub async fn eventually<T, F: Future<Output = Result<T, String>>>(
         &self,
         what: &str,
+        look: impl FnMut() -> F,
+    ) -> T {
+        self.within(DEADLINE, what, look).await
+    }
+
+    async fn within<T, F: Future<Output = Result<T, String>>>(
+        &self,
+        longest: Duration,
+        what: &str,
         mut look: impl FnMut() -> F,
     ) -> T {
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + longest;
         loop {
             let seen = match look().await {
                 Ok(value) => return value,

@@ -189,10 +189,6 @@ fn sdk(
         return fs::canonicalize(&own).map_err(failed("finding", &own));
     }
     let sdk = folder.join("qx-guest");
-    if sdk.is_dir() {
-        // Of another binary: what it had and this one has not must not be compiled.
-        fs::remove_dir_all(&sdk).map_err(failed("clearing", &sdk))?;
-    }
     fs::create_dir_all(&sdk).map_err(failed("making", &sdk))?;
     of_the_binary
         .extract(&sdk)

@@ -85,7 +85,10 @@ pub(super) fn component(
         Some(world) => Some(bindings(project, world, &folder)?),
         None => None,
     };
-    sources(&sdk, &mut files)?;
+    // A copy in the project may be older, and have fewer.
+    let of_the_sdk = SDK.files().map(|file| sdk.join(file.path()));
+    let is_source = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "c");
+    files.extend(of_the_sdk.filter(|path| is_source(path) && path.is_file()));
     let mut command = compiler()?.command();
     command.args(FLAGS).args(&described.flags);
     if let Some(own) = &own {

@@ -102,9 +102,6 @@ pub(super) fn component(
 fn world(project: &Path, module: &Module, folder: &Path) -> Result<Vec<String>, BuildError> {
     let wit = folder.join("wit");
     let Some(own) = &module.world else {
-        if wit.is_dir() {
-            fs::remove_dir_all(&wit).map_err(failed("clearing", &wit))?;
-        }
         put_file(&wit.join("world.wit"), WORLD)?;
         put_file(&wit.join("deps/events/events.wit"), contract::TEXT)?;
         put_file(&wit.join("deps").join(RANDOM.0), RANDOM.1)?;

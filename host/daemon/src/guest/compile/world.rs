@@ -40,10 +40,6 @@ impl World {
         folder: PathBuf,
         around: &Around<'_>,
     ) -> Result<Self, BuildError> {
-        if folder.is_dir() {
-            // What an earlier build found there may be gone.
-            fs::remove_dir_all(&folder).map_err(failed("clearing", &folder))?;
-        }
         let deps = folder.join("deps");
         put_file(&deps.join("events/events.wit"), contract::TEXT)?;
         for (file, text) in around.packages {
@@ -98,25 +94,30 @@ impl World {
     }
 }
 
-/// Copies the project's WIT: its own files, and the packages that it depends on.
+/// Copies the project's WIT: its own files, and the packages that it depends on. What an
+/// earlier build found there and is gone is removed; the rest stays in its place, for
+/// another build of the same project that reads it now.
 fn copy(from: &Path, own: &Path, deps: &Path) -> Result<(), BuildError> {
-    let entries = fs::read_dir(from).map_err(failed("reading", from))?;
-    for entry in entries {
-        let path = entry.map_err(failed("reading", from))?.path();
+    let mut kept = Vec::new();
+    for path in entries(from)? {
         let name = path.file_name().unwrap_or_default();
         if path.is_dir() && name == "deps" {
             copy_packages(&path, deps)?;
         } else if path.extension().is_some_and(|kind| kind == "wit") {
             copy_file(&path, &own.join(name))?;
+            kept.push(own.join(name));
+        }
+    }
+    if own.is_dir() {
+        for path in entries(own)?.iter().filter(|path| !kept.contains(path)) {
+            fs::remove_file(path).map_err(failed("removing", path))?;
         }
     }
     Ok(())
 }
 
 fn copy_packages(from: &Path, to: &Path) -> Result<(), BuildError> {
-    let entries = fs::read_dir(from).map_err(failed("reading", from))?;
-    for entry in entries {
-        let path = entry.map_err(failed("reading", from))?.path();
+    for path in entries(from)? {
         let to = to.join(path.file_name().unwrap_or_default());
         if path.is_dir() {
             copy_packages(&path, &to)?;
@@ -125,6 +126,12 @@ fn copy_packages(from: &Path, to: &Path) -> Result<(), BuildError> {
         }
     }
     Ok(())
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
+    let entries = fs::read_dir(folder).map_err(failed("reading", folder))?;
+    let paths: Result<Vec<PathBuf>, _> = entries.map(|entry| Ok(entry?.path())).collect();
+    paths.map_err(failed("reading", folder))
 }
 
 fn copy_file(from: &Path, to: &Path) -> Result<(), BuildError> {
