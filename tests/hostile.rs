@@ -147,7 +147,8 @@ fn escaping() -> Vec<u8> {
     ];
     let said = "(if (i32.load8_u (i32.const 5000)) (then
         (call $log (i32.const 4) (i32.load (i32.const 5008)) (i32.load (i32.const 5012)))))";
-    let calls: String = calls.iter().map(|call| format!("{call} {said}")).collect();
+    let calls: Vec<_> = calls.iter().map(|call| format!("{call} {said}")).collect();
+    let calls = calls.concat();
     let body = format!("(drop (memory.grow (i32.const 8))) {calls} (call $reject {OWNED})");
     let fields = r#"(data (i32.const 4096) "\1b]0;owned\07\0d\0a") (data (i32.const 4200) "1")
         (data (i32.const 4300) "http://granted/")"#;

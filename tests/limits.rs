@@ -322,10 +322,10 @@ async fn walk(world: &mut World, guests: Vec<Guest>, grants: impl Fn(&str) -> St
         .unwrap();
     let (metrics, printed) = (String::from_utf8(metrics).unwrap(), world.printed());
     for guest in &guests {
-        let (name, word) = (guest.name(), guest.word);
-        let counted = format!("qx_limits_hit_total{{component=\"{name}\",limit=\"{word}\"}} 1");
+        let (name, limit) = (guest.name(), guest.word);
+        let counted = format!("qx_limits_hit_total{{component=\"{name}\",limit=\"{limit}\"}} 1");
         assert!(metrics.contains(&counted), "{counted} in {metrics}");
-        let is_said = |line: &&str| line.contains(&name) && line.contains(word);
+        let is_said = |line: &&str| line.contains(&name) && line.contains(limit);
         assert!(
             printed.lines().any(|line| is_said(&line)),
             "{name} in {printed}"

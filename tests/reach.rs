@@ -57,26 +57,6 @@ fn asking(url: &str) -> Vec<u8> {
     ping(&body, &fields)
 }
 
-/// The configuration with more at its end.
-fn configure(world: &World, more: &str) {
-    world.write("qx-host.toml", &format!("{}{more}", world.config()));
-}
-
-/// Waits for the dead letter of a component, and returns its reason.
-async fn letter(world: &World, component: &str) -> String {
-    let look = async || {
-        let list = ["dlq", "list", "--component", component, "--output", "json"];
-        let letters = world.qx(&list).await.ok().json();
-        match letters[0]["reason"].as_str() {
-            Some(reason) => Ok(reason.to_owned()),
-            None => Err(letters.to_string()),
-        }
-    };
-    world
-        .eventually(&format!("a dead letter of {component}"), look)
-        .await
-}
-
 /// Everything that a person or a program can read of a host, but its spans.
 async fn outputs(world: &World, letter: &str) -> Vec<(&'static str, String)> {
     let mut outputs = vec![("the log", world.printed())];
@@ -116,9 +96,7 @@ async fn a_secret_is_seen_by_the_server_it_is_for_and_in_no_output() {
     let origin = web.origin();
     let mut world = World::with(Way::Embedded, &[]).await;
     world.write("token", &format!("{PLANTED}\n"));
-    configure(
-        &world,
-        &format!(
+    world.configure(&format!(
             "[telemetry]\nlevel = \"trace\"\notlp_endpoint = \"{}\"\n[secrets]\ntoken = \"file:token\"\n\
              [grants.leaky]\ncapabilities = [\"http\", \"secrets\"]\nsecrets = [\"token\"]\nhttp = [\"{origin}\"]\n",
             collector.endpoint()
@@ -133,7 +111,7 @@ async fn a_secret_is_seen_by_the_server_it_is_for_and_in_no_output() {
     assert_eq!(rights["secrets"], json!(["token"]));
     assert_eq!(rights["http"], json!([origin]));
     drop(world.trigger("ping", &json!({})).await);
-    let reason = letter(&world, "leaky").await;
+    let reason = world.letter_of("leaky").await;
     let letters = world.qx(&["dlq", "list", "--output", "json"]).await.json();
     let id = letters[0]["id"].as_str().unwrap();
     assert!(reason.contains("[redacted]"), "{reason}");
@@ -223,10 +201,9 @@ async fn a_component_that_computes_for_long_and_is_used_again_sends_each_request
     let web = Web::start(Manner::Answers);
     let origin = web.origin();
     let mut world = World::with(Way::Embedded, &[]).await;
-    configure(
-        &world,
-        &format!("[grants.long]\ncapabilities = [\"http\"]\nhttp = [\"{origin}\"]\n"),
-    );
+    world.configure(&format!(
+        "[grants.long]\ncapabilities = [\"http\"]\nhttp = [\"{origin}\"]\n"
+    ));
     world.put(
         "long.toml",
         b"concurrency = 2\n[limits]\ntimeout_ms = 4000\n[reuse]\n",
@@ -262,9 +239,10 @@ async fn a_handler_in_every_language_sends_a_request_with_a_secret_and_the_event
     let mut world = World::with(Way::Embedded, &[]).await;
     let mut more = format!("[secrets]\nhook_token = \"{PLANTED}\"\n");
     for component in components {
-        more.push_str(&format!(
+        let grants = format!(
             "[grants.{component}]\ncapabilities = [\"http\", \"secrets\"]\nsecrets = [\"hook_token\"]\nhttp = [\"{origin}\"]\n"
-        ));
+        );
+        more += &grants;
         let own = format!("[config]\nhook = \"{origin}/hook\"\n");
         world.write(&format!("components/{component}.toml"), &own);
     }
@@ -303,9 +281,7 @@ async fn a_listener_of_this_machine_is_reached_by_who_is_granted_it_and_nobody_e
     let origin = web.origin();
     let port = origin.rsplit(':').next().unwrap().to_owned();
     let mut world = World::with(Way::Embedded, &[]).await;
-    configure(
-        &world,
-        &format!(
+    world.configure(&format!(
             "[grants.elsewhere]\ncapabilities = [\"http\"]\nhttp = [\"https://api.example.com\", \"http://localhost:{port}\"]\n\
              [grants.granted]\ncapabilities = [\"http\"]\nhttp = [\"{origin}\"]\n"
         ),
@@ -324,7 +300,7 @@ async fn a_listener_of_this_machine_is_reached_by_who_is_granted_it_and_nobody_e
         "{reason}"
     );
     drop(world.trigger("ping", &json!({})).await);
-    let reason = letter(&world, "elsewhere").await;
+    let reason = world.letter_of("elsewhere").await;
     assert!(
         reason.contains(&format!(
             "add \"{origin}\" to `http` under `[grants.elsewhere]`"
@@ -336,7 +312,7 @@ async fn a_listener_of_this_machine_is_reached_by_who_is_granted_it_and_nobody_e
     world.put("granted.wasm", &asking(&origin));
     world.serves(&["granted"]).await;
     drop(world.trigger("ping", &json!({})).await);
-    assert!(letter(&world, "granted").await.contains("thanks"));
+    assert!(world.letter_of("granted").await.contains("thanks"));
     let letters = "SELECT CAST(count(*) AS TEXT) FROM qx_dead_letters WHERE component = 'granted'";
     world.settles(letters, &[&["2"]]).await;
     assert_eq!(
@@ -346,120 +322,15 @@ async fn a_listener_of_this_machine_is_reached_by_who_is_granted_it_and_nobody_e
     );
 }
 
-const BUSY: &str = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n";
-const DOWN: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
-const TAKEN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{\"id\": \"m1\"}";
-const NO: &str = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
-
-/// A world with the example `notify`, granted what it asks for, and a chat at this address.
-async fn told(origin: &str) -> World {
-    let world = World::with(Way::Embedded, &["notify"]).await;
-    world.write(
-        "components/notify.toml",
-        &format!(
-            "secrets = [\"chat_token\"]\nhttp = [\"{origin}\"]\n[config]\nchat = \"{origin}\"\n\
-             [retry]\nattempts = 20\ninitial_ms = 20\nmax_ms = 200\n"
-        ),
-    );
-    configure(
-        &world,
-        &format!(
-            "[secrets]\nchat_token = \"{PLANTED}\"\n\
-             [grants.notify]\ncapabilities = [\"http\", \"secrets\"]\nsecrets = [\"chat_token\"]\nhttp = [\"{origin}\"]\n"
-        ),
-    );
-    world
-}
-
-fn published() -> serde_json::Value {
-    json!({
-        "package": {"name": "engine", "package_type": "npm", "package_version": {"version": "1.0.0"}},
-        "repository": {"full_name": "ada/engine"},
-        "sender": {"login": "ada"},
-    })
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_chat_is_told_again_under_the_same_key_and_what_is_counted_is_counted_once() {
-    const EVENTS: usize = 8;
-    let web = Web::start(Manner::Says(&[BUSY, DOWN, TAKEN]));
-    let mut world = told(&web.origin()).await;
-    let mut ids = std::collections::BTreeSet::new();
-    for _ in 0..EVENTS {
-        ids.insert(
-            world
-                .trigger("github.package.published", &published())
-                .await,
-        );
-    }
-    for window in ["consumer-called:3", "consumer-1:2"] {
-        world.run_with(&[], &[("QX_CRASH_AT", window)]).await;
-        let mut host = world.host.take().unwrap();
-        let status = host.ended(std::time::Duration::from_mins(1)).await;
-        assert_eq!(status.code(), None, "ended by a signal: {}", host.printed());
-    }
-    world.run().await;
-    let all = EVENTS.to_string();
-    let settled = "SELECT
-        (SELECT value FROM qx_state WHERE component = 'notify' AND key = 'told/ada/engine'),
-        CAST((SELECT count(*) FROM qx_inbox WHERE component = 'notify') AS TEXT),
-        CAST((SELECT count(*) FROM qx_outbox_events WHERE event_name = 'chat.told') AS TEXT),
-        CAST((SELECT count(*) FROM qx_dead_letters) AS TEXT)";
-    world.settles(settled, &[&[&all, &all, &all, "0"]]).await;
-
-    let requests = web.requests();
-    let header = |request: &str, name: &str| {
-        let mut lines = request.lines();
-        let found = lines.find_map(|line| line.strip_prefix(&format!("{name}: ")));
-        found.map(str::to_owned).unwrap_or_default()
-    };
-    let keys: std::collections::BTreeSet<String> = requests
-        .iter()
-        .map(|request| header(request, "idempotency-key"))
-        .collect();
-    assert_eq!(keys, ids);
-    // Two were not taken, and of what was in a call when the host died nothing was kept.
-    assert!(requests.len() >= EVENTS + 3, "{}", requests.len());
-    for request in &requests {
-        assert!(
-            request.starts_with("POST /api/messages HTTP/1.1"),
-            "{request}"
-        );
-        assert_eq!(
-            header(request, "authorization"),
-            format!("Bearer {PLANTED}")
-        );
-        assert!(request.ends_with(
-            r##"{"channel":"#general","text":"ada/engine: ada published engine 1.0.0 (npm)"}"##
-        ));
-    }
-    assert!(!world.printed().contains(PLANTED));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_chat_that_says_no_is_asked_once_and_its_event_is_a_dead_letter() {
-    let web = Web::start(Manner::Says(&[NO]));
-    let mut world = told(&web.origin()).await;
-    world.run().await;
-    world.serves(&["notify"]).await;
-    world
-        .trigger("github.package.published", &published())
-        .await;
-    let reason = letter(&world, "notify").await;
-    assert!(reason.ends_with("answered 401"), "{reason}");
-    assert_eq!(web.requests().len(), 1);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_never_answers_costs_its_component_time_and_its_neighbour_nothing() {
     const EVENTS: usize = 30;
     let web = Web::start(Manner::Hangs);
     let origin = web.origin();
     let mut world = World::with(Way::Embedded, &["stars"]).await;
-    configure(
-        &world,
-        &format!("[grants.waits]\ncapabilities = [\"http\"]\nhttp = [\"{origin}\"]\n"),
-    );
+    world.configure(&format!(
+        "[grants.waits]\ncapabilities = [\"http\"]\nhttp = [\"{origin}\"]\n"
+    ));
     world.put("waits.wasm", &asking(&origin));
     world.run().await;
     world.serves(&["waits", "stars"]).await;
@@ -470,6 +341,6 @@ async fn a_server_that_never_answers_costs_its_component_time_and_its_neighbour_
     drop(world.qx(&["trigger", "--lines", "events.jsonl"]).await.ok());
     let marks = "SELECT CAST(count(*) AS TEXT) FROM qx_inbox WHERE component = 'stars'";
     world.settles(marks, &[&[&EVENTS.to_string()]]).await;
-    let reason = letter(&world, "waits").await;
+    let reason = world.letter_of("waits").await;
     assert!(reason.contains("no whole answer from"), "{reason}");
 }

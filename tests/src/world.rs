@@ -96,6 +96,25 @@ impl World {
         world
     }
 
+    /// Writes the configuration with more at its end.
+    pub fn configure(&self, more: &str) {
+        self.write("qx-host.toml", &format!("{}{more}", self.config()));
+    }
+
+    /// Waits for the dead letter of a component, and returns its reason.
+    pub async fn letter_of(&self, component: &str) -> String {
+        let look = async || {
+            let list = ["dlq", "list", "--component", component, "--output", "json"];
+            let letters = self.qx(&list).await.ok().json();
+            match letters[0]["reason"].as_str() {
+                Some(reason) => Ok(reason.to_owned()),
+                None => Err(letters.to_string()),
+            }
+        };
+        self.eventually(&format!("a dead letter of {component}"), look)
+            .await
+    }
+
     /// The configuration as written.
     pub fn config(&self) -> String {
         let servers = match (&self.postgres, &self.nats) {

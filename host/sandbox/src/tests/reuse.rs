@@ -163,15 +163,15 @@ async fn a_call_that_was_cancelled_takes_its_instance_with_it() {
     {
         let second = world.call(&loaded);
         tokio::pin!(second);
-        let yields = async {
-            for _ in 0..3 {
+        let begun = async {
+            while world.logged().len() < 2 {
                 tokio::task::yield_now().await;
             }
         };
         tokio::select! {
             biased;
             outcome = &mut second => panic!("{outcome:?}"),
-            () = yields => {}
+            () = begun => {}
         }
     }
     calls(&world, &loaded, 1).await;

@@ -1,5 +1,5 @@
 //! The types of a world as TypeScript has them, for editors and `tsc`: what the functions
-//! that a project exports are given, in the shapes that QuickJS gives it in.
+//! that a project exports are given, in the shapes that `QuickJS` gives it in.
 
 use std::collections::BTreeMap;
 
@@ -124,7 +124,7 @@ impl Writer<'_> {
             TypeDefKind::List(Type::U8) => "Uint8Array".to_owned(),
             TypeDefKind::List(element) | TypeDefKind::FixedLengthList(element, _) => {
                 let element = self.shown(*element);
-                if element.contains(' ') {
+                if element.contains(" | ") {
                     return format!("({element})[]");
                 }
                 format!("{element}[]")
