@@ -144,6 +144,36 @@ pub struct Recount {
     pub now: StateSize,
 }
 
+impl Recount {
+    /// From the numbers of a row: what there is and what was counted, keys and bytes. With
+    /// it what the count lacks.
+    pub(crate) fn of(
+        component: String,
+        now: (i64, i64),
+        before: (i64, i64),
+    ) -> (Self, StateGrowth) {
+        let lacks = StateGrowth {
+            keys: now.0 - before.0,
+            bytes: now.1 - before.1,
+        };
+        let recount = Self {
+            component,
+            before: size(before),
+            now: size(now),
+        };
+        (recount, lacks)
+    }
+}
+
+/// Keys and bytes of a row. Below nothing only when somebody else has changed the state,
+/// or the count.
+pub(crate) fn size((keys, bytes): (i64, i64)) -> StateSize {
+    StateSize {
+        keys: keys.max(0).unsigned_abs(),
+        bytes: bytes.max(0).unsigned_abs(),
+    }
+}
+
 /// By how much the state of a component grows with a group.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Grown {

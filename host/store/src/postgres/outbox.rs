@@ -1,4 +1,5 @@
-//! The outbox on PostgreSQL. Each call is one statement, but for a hint to the planner.
+//! The outbox on PostgreSQL. Each call is one statement, but for a hint to the planner,
+//! and for marks of several streams.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -307,6 +308,8 @@ impl Outbox for Part {
     }
 
     async fn mark_published(&self, lease: Lease, rows: &[PublishedRow]) -> Result<bool, Fault> {
+        // One stream, as a rule. A crash between two: the rows of the second go out again,
+        // under the same message ids, as all that is published and not marked.
         let mut streams: BTreeMap<Place<'_>, BTreeMap<i64, i64>> = BTreeMap::new();
         for row in rows {
             let place = (row.stored.stream.as_str(), row.stream_created_ns);

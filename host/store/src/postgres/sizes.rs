@@ -16,7 +16,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::{Patience, Postgres, Session};
-use crate::settlement::{Plan, Recount};
+use crate::settlement::{Plan, Recount, size};
 
 /// One row after the other, in the order of the array, which is sorted. With nothing to
 /// add it locks the row, which then is there.
@@ -136,20 +136,14 @@ impl Postgres {
             for row in &rows {
                 let component: String = row.try_get(0)?;
                 let number = |column| row.try_get::<i64, _>(column);
-                let (keys, bytes) = (number(1)?, number(2)?);
-                let before = (number(3)?, number(4)?);
-                missing.push((component.clone(), keys - before.0, bytes - before.1));
-                counted.push(Recount {
-                    component,
-                    before: size(before.0, before.1),
-                    now: size(keys, bytes),
-                });
+                let (now, before) = ((number(1)?, number(2)?), (number(3)?, number(4)?));
+                let (recount, lacks) = Recount::of(component, now, before);
+                missing.push(lacks);
+                counted.push(recount);
             }
-            let missing = missing.iter().map(|(name, keys, bytes)| {
-                let (keys, bytes) = (*keys, *bytes);
-                (name.as_str(), StateGrowth { keys, bytes })
-            });
-            change(session, missing.filter(|(_, lacks)| !lacks.is_none())).await?;
+            let names = counted.iter().map(|recount| recount.component.as_str());
+            let missing = names.zip(missing).filter(|(_, lacks)| !lacks.is_none());
+            change(session, missing).await?;
             Ok(counted)
         });
         count.await
@@ -175,13 +169,5 @@ async fn change(
 }
 
 fn read(row: &PgRow) -> Result<(String, StateSize), sqlx::Error> {
-    Ok((row.try_get(0)?, size(row.try_get(1)?, row.try_get(2)?)))
-}
-
-/// Below nothing only when somebody else has changed the state, or the count.
-fn size(keys: i64, bytes: i64) -> StateSize {
-    StateSize {
-        keys: keys.max(0).unsigned_abs(),
-        bytes: bytes.max(0).unsigned_abs(),
-    }
+    Ok((row.try_get(0)?, size((row.try_get(1)?, row.try_get(2)?))))
 }

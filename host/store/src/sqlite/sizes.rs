@@ -9,7 +9,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::{Sqlite, many};
-use crate::settlement::{Plan, Recount, writers};
+use crate::settlement::{Plan, Recount, size, writers};
 
 const READ: &str = "
     SELECT component, keys, bytes FROM qx_state_sizes
@@ -88,14 +88,10 @@ impl Sqlite {
             for row in &rows {
                 let component: String = row.try_get(0)?;
                 let number = |column| row.try_get::<i64, _>(column);
-                let (keys, bytes) = (number(1)?, number(2)?);
-                let before = (number(3)?, number(4)?);
-                missing.push((component.clone(), keys - before.0, bytes - before.1));
-                counted.push(Recount {
-                    component,
-                    before: size(before.0, before.1),
-                    now: size(keys, bytes),
-                });
+                let (now, before) = ((number(1)?, number(2)?), (number(3)?, number(4)?));
+                let (recount, lacks) = Recount::of(component, now, before);
+                missing.push((recount.component.clone(), lacks.keys, lacks.bytes));
+                counted.push(recount);
             }
             let query = sqlx::query(ADD).bind(many(missing));
             query.execute(conn).await?;
@@ -106,13 +102,5 @@ impl Sqlite {
 }
 
 fn read(row: &SqliteRow) -> Result<(String, StateSize), sqlx::Error> {
-    Ok((row.try_get(0)?, size(row.try_get(1)?, row.try_get(2)?)))
-}
-
-/// Below nothing only when somebody else has changed the state, or the count.
-fn size(keys: i64, bytes: i64) -> StateSize {
-    StateSize {
-        keys: keys.max(0).unsigned_abs(),
-        bytes: bytes.max(0).unsigned_abs(),
-    }
+    Ok((row.try_get(0)?, size((row.try_get(1)?, row.try_get(2)?))))
 }
