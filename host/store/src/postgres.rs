@@ -7,6 +7,7 @@
 
 mod attempts;
 mod connect;
+mod connections;
 mod dead_letters;
 mod deployments;
 mod leases;
@@ -23,10 +24,12 @@ use std::time::Duration;
 
 use qx_events::Fault;
 use sqlx::Connection;
-use sqlx::postgres::{PgArguments, PgConnection, PgPool};
+use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::query::Query;
+use tokio::time::error::Elapsed;
 
 use crate::fault::{self, NoAnswer};
+use connections::{Connections, Lent};
 pub(crate) use outbox::Part;
 pub use sql::{RoleFlaw, RoleReport, refused_by_its_text, sqlstate_is_the_hosts};
 
@@ -99,7 +102,7 @@ impl Patience {
 /// Outbox, ledger and dead letters on PostgreSQL.
 #[derive(Debug, Clone)]
 pub struct Postgres {
-    pool: PgPool,
+    connections: Connections,
     statements: Statements,
     server: String,
     user: String,
@@ -143,20 +146,14 @@ impl Postgres {
         if self.statements == Statements::Unnamed {
             return self.call(doing, work).await;
         }
-        let acquired = self.pool.acquire().await;
-        let mut conn = acquired.map_err(|error| fault::postgres(doing, error))?;
+        let lent = self.connections.lend().await;
+        let mut lent = lent.map_err(|error| fault::postgres(doing, error))?;
         let mut session = Session {
-            conn: &mut conn,
+            conn: lent.connection(),
             statements: self.statements,
         };
-        match tokio::time::timeout(CALL_TIME_MAX, work(&mut session)).await {
-            Ok(answer) => answer.map_err(|error| fault::postgres(doing, error)),
-            Err(_elapsed) => {
-                // Its answer may still come: nobody else may read it.
-                drop(conn.detach());
-                Err(Fault::transient(doing, NoAnswer(CALL_TIME_MAX)))
-            }
-        }
+        let answer = tokio::time::timeout(CALL_TIME_MAX, work(&mut session)).await;
+        ended(lent, doing, CALL_TIME_MAX, answer)
     }
 
     /// The same as [`call`](Self::call), with another bound.
@@ -167,31 +164,44 @@ impl Postgres {
         work: impl AsyncFnOnce(&mut Session<'_>) -> Result<T, sqlx::Error>,
     ) -> Result<T, Fault> {
         let (begin, time_max) = patience.bounds(self.statements);
-        let acquired = self.pool.acquire().await;
-        let mut conn = acquired.map_err(|error| fault::postgres(doing, error))?;
-        let statements = self.statements;
+        let lent = self.connections.lend().await;
+        let mut lent = lent.map_err(|error| fault::postgres(doing, error))?;
         let whole = async {
-            let mut tx = conn.begin_with(begin).await?;
+            let mut tx = lent.connection().begin_with(begin).await?;
             let mut session = Session {
                 conn: &mut tx,
-                statements,
+                statements: self.statements,
             };
             let answer = work(&mut session).await?;
             tx.commit().await?;
             Ok(answer)
         };
-        match tokio::time::timeout(time_max, whole).await {
-            Ok(answer) => answer.map_err(|error| fault::postgres(doing, error)),
-            Err(_elapsed) => {
-                // Its answer may still come: nobody else may read it.
-                drop(conn.detach());
-                Err(Fault::transient(doing, NoAnswer(time_max)))
-            }
-        }
+        let answer = tokio::time::timeout(time_max, whole).await;
+        ended(lent, doing, time_max, answer)
     }
 
-    /// Closes the pool; calls that run are finished first.
+    /// Closes the connections; calls that run are finished first.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.connections.close().await;
+    }
+}
+
+/// What a call came to, and what becomes of its connection.
+fn ended<T>(
+    lent: Lent<'_>,
+    doing: &'static str,
+    time_max: Duration,
+    answer: Result<Result<T, sqlx::Error>, Elapsed>,
+) -> Result<T, Fault> {
+    match answer {
+        Ok(Ok(answer)) => {
+            lent.keep();
+            Ok(answer)
+        }
+        Ok(Err(error)) => Err(fault::postgres(doing, error)),
+        Err(_elapsed) => {
+            lent.abandon();
+            Err(Fault::transient(doing, NoAnswer(time_max)))
+        }
     }
 }

@@ -7,6 +7,7 @@ use sqlx::migrate::AppliedMigration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor, Row};
 
+use super::connections::Connections;
 use super::sizes::Tight;
 use super::{Postgres, SETTINGS, Statements};
 use crate::error::StoreError;
@@ -16,11 +17,11 @@ use crate::store::StoreConfig;
 
 /// Longest wait for a connection, new or from the pool. Longer, and a caller
 /// had better hear that the database is not there.
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// A connection that was idle for longer is tried before it is used: servers
 /// restart and firewalls forget.
-const TRUSTED_IDLE_MAX: Duration = Duration::from_secs(2);
+pub(super) const TRUSTED_IDLE_MAX: Duration = Duration::from_secs(2);
 
 /// A connection is replaced after this time, so that a server's memory for it
 /// does not grow and a moved name is noticed.
@@ -83,7 +84,7 @@ impl Postgres {
             })
             .connect_lazy_with(options);
         Ok(Self {
-            pool,
+            connections: Connections::new(pool, config.connections_max),
             statements,
             server,
             user,
@@ -94,8 +95,8 @@ impl Postgres {
     /// Applies the migrations that are missing, in one transaction.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let doing = "migrate";
-        let mut conn = self.pool.acquire().await.map_err(database(doing))?;
-        let begun = conn.begin_with(BEGIN_MIGRATION).await;
+        let mut lent = self.connections.lend().await.map_err(database(doing))?;
+        let begun = lent.connection().begin_with(BEGIN_MIGRATION).await;
         let mut tx = begun.map_err(database(doing))?;
         let locked = sqlx::query("SELECT pg_advisory_xact_lock($1)")
             .bind(MIGRATION_LOCK)

@@ -84,17 +84,20 @@ impl Ledger for Postgres {
         component: &ComponentName,
         events: &[Uuid],
     ) -> Result<HashMap<Uuid, Known>, Fault> {
-        self.call("read inbox marks", async |session| {
-            let known = attempts::known(session, component, events).await?;
-            let handled: Vec<Uuid> = handled(&known).collect();
-            if !handled.is_empty() {
+        let known = self.statement("read inbox marks", async |session| {
+            attempts::known(session, component, events).await
+        });
+        let known = known.await?;
+        let handled: Vec<Uuid> = handled(&known).collect();
+        if !handled.is_empty() {
+            self.statement("renew inbox marks", async |session| {
                 let renew = session.sql(inbox::RENEW_POSTGRES);
                 let renew = renew.bind(component.as_str()).bind(handled);
-                renew.execute(session.conn()).await?;
-            }
-            Ok(known)
-        })
-        .await
+                renew.execute(session.conn()).await
+            })
+            .await?;
+        }
+        Ok(known)
     }
 
     async fn note(&self, notes: &[Note]) -> Result<(), Fault> {

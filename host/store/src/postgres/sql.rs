@@ -74,7 +74,7 @@ impl Postgres {
             Statements::Unnamed => None,
             Statements::Prepared => Some(PostgresSql {
                 inner: Arc::new(Inner {
-                    options: self.pool.connect_options(),
+                    options: self.connections.pool().connect_options(),
                     connections_max,
                     pools: Mutex::default(),
                     forms: Mutex::default(),

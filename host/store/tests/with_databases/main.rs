@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod connecting;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod keeping;
