@@ -9,12 +9,12 @@
 //! is. Duplicates are the stream's to drop, by the message id.
 
 mod ahead;
+mod batch;
 mod charge;
 mod config;
 mod due;
 mod latecomers;
 mod pace;
-mod sort;
 mod standing;
 
 use std::sync::Arc;
@@ -31,12 +31,12 @@ use crate::grace::within_grace;
 use crate::trace::{self, Propagation};
 use crate::witness::{Sight, Witness};
 use ahead::{Ahead, Unmarked};
+use batch::{Batch, Sorted};
 use charge::Held;
 pub use config::{RelayConfig, RowOrder};
 use due::DueTimes;
 use latecomers::Latecomers;
 use pace::Pace;
-use sort::{Sorted, sort};
 use standing::Standing;
 
 /// How often published rows past their retention are deleted.
@@ -189,11 +189,11 @@ impl Relay {
             return Ok(Turn::Standby);
         }
         let begun = Instant::now();
-        let mut rows = ahead.rows();
-        if rows.is_empty() {
-            rows = self.read(latecomers).await?;
+        let mut batch = ahead.next();
+        if batch.is_empty() {
+            batch = Batch::of(self.read(latecomers).await?);
         }
-        if rows.is_empty() {
+        if batch.is_empty() {
             if let Err(fault) = &looked {
                 // Nobody waits for it.
                 tracing::debug!(
@@ -208,7 +208,7 @@ impl Relay {
             return Ok(Turn::Moved { full: true }); // Looked at first, and at once.
         }
         crash::point(crash::Window::RelayRead);
-        self.move_on(lease, held, standing, (rows, begun, ahead))
+        self.move_on(lease, held, standing, (batch, begun, ahead))
             .await
     }
 
@@ -218,13 +218,15 @@ impl Relay {
         lease: Lease,
         held: &mut Option<Held>,
         standing: &mut Standing,
-        (rows, begun, ahead): (Vec<qx_events::Row>, Instant, &mut Ahead),
+        (batch, begun, ahead): (Batch, Instant, &mut Ahead),
     ) -> Result<Turn, Fault> {
         let before = ahead.unmarked();
+        let full = batch.len() >= self.config.batch as usize;
+        let in_hand = self.in_hand(&batch, before.as_ref());
         let work = futures::future::join3(
-            self.publish(&rows, standing.created_ns()),
+            self.publish(batch, standing.created_ns()),
             self.mark(lease, before.as_ref()),
-            self.read_ahead(&rows, before.as_ref()),
+            self.read_ahead(in_hand),
         );
         let (sorted, marked, next) = self.in_charge(work, held).await;
         // CRASH WINDOW relay-1: published, not yet marked. The rows go out again under
@@ -256,7 +258,6 @@ impl Relay {
             ahead.keep(unmarked, next);
             return Ok(Turn::Moved { full: true });
         }
-        let full = rows.len() >= self.config.batch as usize;
         self.finish(held, unmarked, full).await
     }
 
@@ -356,7 +357,7 @@ impl Relay {
         });
     }
 
-    async fn publish(&self, rows: &[qx_events::Row], created_ns: Option<i64>) -> Sorted {
+    async fn publish(&self, mut batch: Batch, created_ns: Option<i64>) -> Sorted {
         let span = tracing::info_span!(
             target: trace::TARGET,
             "publish",
@@ -365,20 +366,20 @@ impl Relay {
             messaging.system = "nats",
             messaging.operation.name = "publish",
             messaging.operation.type = "send",
-            messaging.batch.message_count = rows.len(),
+            messaging.batch.message_count = batch.len(),
         );
-        let context = self.propagation.enter(&span, None);
-        let (messages, mut sorted) = sort::prepare_all(rows, context.as_ref());
-        for message in &messages {
-            if let Some(remote) = message.message.headers.trace() {
-                self.propagation.link(&span, &remote);
+        // Without a context the span is not recorded, and links to nothing.
+        if let Some(own) = self.propagation.enter(&span, None) {
+            for message in batch.messages() {
+                if let Some(remote) = message.headers.trace() {
+                    self.propagation.link(&span, &remote);
+                }
             }
+            batch.adopt(&own);
         }
-        let outgoing: Vec<_> = messages.iter().map(|ready| ready.message.clone()).collect();
-        let answers =
-            tracing::Instrument::instrument(self.publisher.publish(&outgoing), span).await;
-        sort(&messages, answers, created_ns, &mut sorted);
-        sorted
+        let publishing = self.publisher.publish(batch.messages());
+        let answers = tracing::Instrument::instrument(publishing, span).await;
+        batch.sort(answers, created_ns)
     }
 
     /// Writes what became of the rows, if there are any. `false`: the lease has changed

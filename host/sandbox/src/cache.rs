@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{Hash, Hasher};
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -21,6 +21,9 @@ const FORMAT: &str = "qx-cwasm-1";
 
 /// Bytes of the sum at the end of an entry.
 const SUM_BYTES: usize = 32;
+
+/// Bytes of an entry that are read at once, to add them up.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Most bytes of all entries: some 30 of the largest. The oldest are dropped.
 const CACHE_BYTES_MAX: u64 = 1 << 30;
@@ -154,14 +157,28 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 /// Whether the entry ends in the sum of what stands before it; `None` when there
-/// is no entry.
+/// is no entry. Read piece by piece: entries have tens of megabytes, and many are read
+/// at once when the host starts.
 fn is_whole(path: &Path) -> Option<bool> {
-    let bytes = fs::read(path).ok()?;
-    let whole = bytes.len().checked_sub(SUM_BYTES).is_some_and(|length| {
-        let (code, sum) = bytes.split_at(length);
-        Sha256::digest(code).as_slice() == sum
-    });
-    Some(whole)
+    let mut file = File::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    let Some(code) = length.checked_sub(SUM_BYTES as u64) else {
+        return Some(false);
+    };
+    let mut sum = Sha256::new();
+    let mut reader = BufReader::with_capacity(PIECE_BYTES, (&file).take(code));
+    loop {
+        let piece = reader.fill_buf().ok()?;
+        if piece.is_empty() {
+            break;
+        }
+        sum.update(piece);
+        let read = piece.len();
+        reader.consume(read);
+    }
+    let mut written = Vec::with_capacity(SUM_BYTES);
+    file.read_to_end(&mut written).ok()?;
+    Some(sum.finalize().as_slice() == written)
 }
 
 /// What an entry depends on: the component, the engine with its settings and the

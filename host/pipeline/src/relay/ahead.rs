@@ -1,15 +1,18 @@
 //! What the relay has in hand between two passes: rows that are published and not
-//! marked yet, and those that were read meanwhile. So the database marks one batch and
-//! reads another while the stream takes a third.
+//! marked yet, and those that were read meanwhile and are messages already. So the
+//! database marks one batch and reads another while the stream takes a third.
 //!
 //! Nothing of it is anywhere else: dropped, the rows are read and published again, under
 //! the same message ids.
 
-use qx_events::ports::Lease;
-use qx_events::{Fault, Row};
-use tokio::time::Instant;
+use std::sync::Arc;
 
-use super::sort::Sorted;
+use qx_events::Fault;
+use qx_events::ports::Lease;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::batch::{Batch, Sorted};
 use super::{Held, Relay, RowOrder};
 
 /// Between two passes.
@@ -17,7 +20,7 @@ use super::{Held, Relay, RowOrder};
 pub(super) struct Ahead {
     unmarked: Option<Unmarked>,
     /// Not empty only while something is unmarked.
-    rows: Vec<Row>,
+    next: Batch,
 }
 
 /// A batch that the stream has answered for.
@@ -36,10 +39,10 @@ impl Unmarked {
 
 impl Ahead {
     /// This batch is to be marked while the next, which is here, is published.
-    pub(super) fn keep(&mut self, unmarked: Unmarked, rows: Vec<Row>) {
+    pub(super) fn keep(&mut self, unmarked: Unmarked, next: Batch) {
         *self = Self {
             unmarked: Some(unmarked),
-            rows,
+            next,
         };
     }
 
@@ -47,8 +50,8 @@ impl Ahead {
         self.unmarked.take()
     }
 
-    pub(super) fn rows(&mut self) -> Vec<Row> {
-        std::mem::take(&mut self.rows)
+    pub(super) fn next(&mut self) -> Batch {
+        std::mem::take(&mut self.next)
     }
 }
 
@@ -62,7 +65,7 @@ impl Relay {
         held: &mut Option<Held>,
         ahead: &mut Ahead,
     ) -> Result<bool, Fault> {
-        drop(ahead.rows());
+        drop(ahead.next());
         let unmarked = ahead.unmarked();
         if !self.mark(lease, unmarked.as_ref()).await? {
             self.deposed(held);
@@ -74,23 +77,32 @@ impl Relay {
         Ok(true)
     }
 
-    /// The rows behind a full batch that is being published, and behind the one before
-    /// it that is being marked. In strict order, and beside the relays of other parts, rows
-    /// are read one batch at a time.
-    pub(super) async fn read_ahead(
-        &self,
-        rows: &[Row],
-        before: Option<&Unmarked>,
-    ) -> Result<Vec<Row>, Fault> {
+    /// The rows that are in hand while a full batch is published and the one before it is
+    /// marked: those behind them are read meanwhile. In strict order, and beside the relays
+    /// of other parts, rows are read one batch at a time: `None`.
+    pub(super) fn in_hand(&self, batch: &Batch, before: Option<&Unmarked>) -> Option<Vec<i64>> {
         let alone = self.config.order == RowOrder::Eager && !self.config.beside_others;
-        if rows.len() < self.config.batch as usize || !alone {
-            return Ok(Vec::new());
+        if batch.len() < self.config.batch as usize || !alone {
+            return None;
         }
         let before = before.into_iter().flat_map(Unmarked::seqs);
-        let mut in_hand: Vec<i64> = rows.iter().map(|row| row.seq).chain(before).collect();
+        let mut in_hand: Vec<i64> = batch.seqs().chain(before).collect();
         in_hand.sort_unstable();
-        self.outbox
-            .pending_beside(&in_hand, self.config.batch)
-            .await
+        Some(in_hand)
+    }
+
+    /// Reads what is behind these rows. On a task of its own: it makes messages of them
+    /// while another thread sends and hears of those before.
+    pub(super) async fn read_ahead(&self, in_hand: Option<Vec<i64>>) -> Result<Batch, Fault> {
+        let Some(in_hand) = in_hand else {
+            return Ok(Batch::default());
+        };
+        let (outbox, limit) = (Arc::clone(&self.outbox), self.config.batch);
+        let reading = tokio::spawn(async move {
+            let rows = outbox.pending_beside(&in_hand, limit).await?;
+            Ok(Batch::of(rows))
+        });
+        let read = AbortOnDropHandle::new(reading).await;
+        read.unwrap_or_else(|error| Err(Fault::transient("read rows ahead", error)))
     }
 }

@@ -104,7 +104,7 @@ impl Ledger for Postgres {
         if notes.is_empty() {
             return Ok(());
         }
-        self.call("note attempts", async |session| {
+        self.statement("note attempts", async |session| {
             attempts::note(session, notes).await
         })
         .await
