@@ -58,9 +58,9 @@ impl Disk {
             full = self.until_full() => return Err(full),
         };
         // The failure may be the disk's, in other words.
-        ran.or_else(|error| match self.has(FREE_MIN) {
-            Ok(()) => Err(error),
-            Err(full) => Err(error.context(full)),
+        ran.map_err(|error| match self.has(FREE_MIN) {
+            Ok(()) => error,
+            Err(full) => error.context(full),
         })
     }
 

@@ -89,7 +89,7 @@ async fn main() -> anyhow::Result<()> {
         if args.only.is_empty() || args.only.contains(&section) {
             terminal::section(section);
             let begun = std::time::Instant::now();
-            disk.watch(section.run(&lab, &mut report, args.huge))
+            disk.watch(Box::pin(section.run(&lab, &mut report, args.huge)))
                 .await
                 .with_context(|| format!("section {section}"))?;
             report.ran(section, begun.elapsed());

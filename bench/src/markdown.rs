@@ -118,6 +118,7 @@ fn throughput(report: &Report) -> String {
         (Section::Relay, "raw pipelined publish", false),
         (Section::Relay, "relay", true),
         (Section::Relay, "qx-events relay at its best", false),
+        (Section::Relay, "faststream-outbox relay at its best", false),
         (Section::Consumer, "raw pull, parse, ack", false),
         (Section::Consumer, "no-op, at least once", true),
         (Section::Consumer, "effect once", true),
@@ -126,6 +127,11 @@ fn throughput(report: &Report) -> String {
         (
             Section::EndToEnd,
             "qx-events and qx-worker at their best",
+            false,
+        ),
+        (
+            Section::EndToEnd,
+            "graphile-worker, row and job, at least once",
             false,
         ),
         (Section::Embedded, "end to end, effect once", true),

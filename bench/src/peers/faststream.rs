@@ -23,8 +23,8 @@ use crate::sections::{Section, raw};
 const ABSENT: &str = "faststream-outbox is not installed here, so it is left out; for it `make bench` needs Python 3.11 or later and PyPI";
 
 /// Its settings: workers, rows that are fetched at once, rows that are deleted at once.
-/// More of any of them brought nothing here.
-const BEST_SETTINGS: [&str; 3] = ["16", "500", "100"];
+/// More of any of them brings nothing: one process of Python is what bounds it.
+const BEST_SETTINGS: [&str; 3] = ["8", "500", "100"];
 
 /// The rows that a producer would have written.
 const FILL: &str = "

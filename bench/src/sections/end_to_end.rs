@@ -22,7 +22,7 @@ const ROWS_SEED: u64 = 10_000;
 
 /// Jobs for graphile-worker: where it does nothing, and where it writes.
 const JOBS_NOOP: u64 = 40_000;
-const JOBS_EFFECT: u64 = 15_000;
+const JOBS_EFFECT: u64 = 5_000;
 
 /// Rows for faststream-outbox.
 const ROWS_FASTSTREAM: u64 = 10_000;
