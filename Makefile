@@ -1,7 +1,7 @@
 # Commands for newcomers: `make demo`, `make test` and `make bench`. They install what
 # they need themselves, or say precisely what to install.
 
-export ONLY QUICK HUGE RUNS SEED
+export ONLY QUICK HUGE RUNS SEED PEERS
 CARGO ?= cargo
 EXAMPLES := stars milestones triage ci-watch audit-trail follow-up no-sdk reviews notify environments
 # The same in other languages: their compilers come from PyPI and npm.

@@ -9,9 +9,11 @@ use anyhow::{Context as _, ensure};
 use qx_broker::testing::{Nats, Setup};
 use qx_store::testing::Postgres;
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use crate::cpu;
+use crate::peers::Installed;
 
 /// Longest wait for anything: a bench that hangs says so.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(10);
@@ -62,8 +64,7 @@ impl Size {
 pub(crate) struct Lab {
     pub(crate) host: PathBuf,
     components: PathBuf,
-    /// A Python with the predecessor's packages.
-    pub(crate) seed_python: Option<PathBuf>,
+    pub(crate) peers: Installed,
     pub(crate) size: Size,
     pub(crate) runs: usize,
     servers: OnceCell<Servers>,
@@ -81,6 +82,8 @@ pub(crate) struct Servers {
 pub(crate) struct Broker {
     pub(crate) nats: Nats,
     pub(crate) pid: u32,
+    /// Where it stores, when not in its own folder: gone when it is.
+    own_store: Option<TempDir>,
 }
 
 impl Lab {
@@ -88,7 +91,7 @@ impl Lab {
     pub(crate) fn open(
         host: &Path,
         components: &Path,
-        seed_python: Option<PathBuf>,
+        peers: Installed,
         size: Size,
         runs: usize,
     ) -> anyhow::Result<Self> {
@@ -98,7 +101,7 @@ impl Lab {
         Ok(Self {
             host,
             components: components.canonicalize().context("find the components")?,
-            seed_python,
+            peers,
             size,
             runs,
             servers: OnceCell::new(),
@@ -149,9 +152,11 @@ impl Lab {
                 let store = tempfile::Builder::new().prefix("qx-synced-").tempdir()?;
                 setup.extra = format!(
                     "jetstream {{ store_dir: \"{}\", sync_interval: always }}",
-                    store.keep().display()
+                    store.path().display()
                 );
-                broker(setup).await
+                let mut broker = broker(setup).await?;
+                broker.own_store = Some(store);
+                Ok(broker)
             })
             .await
     }
@@ -161,7 +166,11 @@ async fn broker(setup: Setup) -> anyhow::Result<Broker> {
     let nats = Nats::start_with(setup).await?;
     let folder = nats.store().with_file_name("nats.conf");
     let pid = cpu::find(&[&folder.display().to_string()]).context("find nats-server")?;
-    Ok(Broker { nats, pid })
+    Ok(Broker {
+        nats,
+        pid,
+        own_store: None,
+    })
 }
 
 /// Makes the server wait for its disk, and starts it again with that.

@@ -11,15 +11,16 @@
 
 mod bars;
 mod cpu;
+mod disk;
 mod events;
 mod host;
 mod lab;
 mod machine;
 mod markdown;
+mod peers;
 mod plot;
 mod report;
 mod sections;
-mod seed;
 mod terminal;
 
 use std::path::PathBuf;
@@ -27,13 +28,17 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Parser;
 
+use crate::disk::Disk;
 use crate::lab::{Lab, Size};
+use crate::peers::Installed;
 use crate::report::Report;
 use crate::sections::Section;
 
 /// What the command line says.
 #[derive(Debug, Parser)]
-#[command(about = "Measures the host beside the raw limits and beside its predecessor")]
+#[command(
+    about = "Measures the host beside the raw limits and beside what people would use instead"
+)]
 struct Args {
     /// The sections to run, with commas between them; all when not given.
     #[arg(long, value_delimiter = ',')]
@@ -56,9 +61,8 @@ struct Args {
     /// Where `bench-noop.wasm` and `bench-effect.wasm` lie.
     #[arg(long, default_value = "target/bench/components")]
     components: PathBuf,
-    /// A Python in which the predecessor's packages are installed.
-    #[arg(long)]
-    seed_python: Option<PathBuf>,
+    #[command(flatten)]
+    peers: Installed,
     /// Where `report.json` goes.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
@@ -77,15 +81,15 @@ async fn main() -> anyhow::Result<()> {
     };
     let runs = args.runs.unwrap_or(size.runs());
     std::fs::create_dir_all(&args.out).context("make the folder for the report")?;
-    let lab = Lab::open(&args.host, &args.components, args.seed_python, size, runs)?;
+    let lab = Lab::open(&args.host, &args.components, args.peers, size, runs)?;
     let mut report = Report::new(machine::look(&args.host).await, runs, size);
     terminal::begin(&report);
+    let disk = Disk::new(size, args.huge);
     for section in Section::ALL {
         if args.only.is_empty() || args.only.contains(&section) {
             terminal::section(section);
             let begun = std::time::Instant::now();
-            section
-                .run(&lab, &mut report, args.huge)
+            disk.watch(Box::pin(section.run(&lab, &mut report, args.huge)))
                 .await
                 .with_context(|| format!("section {section}"))?;
             report.ran(section, begun.elapsed());

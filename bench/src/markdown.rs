@@ -38,8 +38,10 @@ fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
 }
 
 fn page(report: &Report, findings: &str) -> String {
-    let mut text = String::from(
-        "# Benchmark\n\nMade by `make bench`; every run is in `target/bench/report.json`.\n\n",
+    let ran: Vec<Section> = report.sections.iter().map(|ran| ran.section).collect();
+    let mut text = format!(
+        "# Benchmark\n\n{}; every run is in `target/bench/report.json`.\n\n",
+        made_by(&ran)
     );
     let mut line = |line: &str| {
         text.push_str(line);
@@ -63,6 +65,18 @@ fn page(report: &Report, findings: &str) -> String {
         }
     }
     text
+}
+
+/// What the page comes from, and which sections where it is not from all.
+fn made_by(ran: &[Section]) -> String {
+    if Section::ALL.iter().all(|section| ran.contains(section)) {
+        return "Made by `make bench`".to_owned();
+    }
+    let names: Vec<String> = ran.iter().map(|section| format!("`{section}`")).collect();
+    format!(
+        "Made by `make bench`, of which these sections were run: {}",
+        names.join(", ")
+    )
 }
 
 fn verdicts(report: &Report) -> String {
@@ -104,6 +118,7 @@ fn throughput(report: &Report) -> String {
         (Section::Relay, "raw pipelined publish", false),
         (Section::Relay, "relay", true),
         (Section::Relay, "qx-events relay at its best", false),
+        (Section::Relay, "faststream-outbox relay at its best", false),
         (Section::Consumer, "raw pull, parse, ack", false),
         (Section::Consumer, "no-op, at least once", true),
         (Section::Consumer, "effect once", true),
@@ -112,6 +127,11 @@ fn throughput(report: &Report) -> String {
         (
             Section::EndToEnd,
             "qx-events and qx-worker at their best",
+            false,
+        ),
+        (
+            Section::EndToEnd,
+            "graphile-worker, row and job, at least once",
             false,
         ),
         (Section::Embedded, "end to end, effect once", true),
@@ -144,4 +164,16 @@ fn latency(report: &Report) -> String {
         })
         .collect();
     bars("Commit to effect (logarithmic)", "ms", &values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_names_the_sections_that_it_comes_from_unless_it_comes_from_all() {
+        assert_eq!(made_by(&Section::ALL), "Made by `make bench`");
+        let some = made_by(&[Section::Relay, Section::EndToEnd]);
+        assert!(some.ends_with("were run: `relay`, `end-to-end`"), "{some}");
+    }
 }

@@ -8,10 +8,10 @@ use crate::cpu::Cpu;
 use crate::events::{ENVELOPE_BYTES, orders};
 use crate::host::{BEST, Ground, Tuning, World};
 use crate::lab::{Lab, Size};
+use crate::peers::seed;
 use crate::report::Report;
 use crate::sections::raw::Acks;
 use crate::sections::{Section, progress, raw};
-use crate::seed;
 
 const HERE: Section = Section::Consumer;
 

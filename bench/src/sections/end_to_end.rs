@@ -1,15 +1,16 @@
 //! From the committed row to the committed effect, with the relay, the broker, the
 //! consumer and the database on the same processors; the emitted events are
-//! relayed too.
+//! relayed too. Beside the predecessor, and queues in PostgreSQL that need no stream.
 
 use crate::events::{ENVELOPE_BYTES, orders};
 use crate::host::{BEST, Ground, Tuning, World};
 use crate::lab::Lab;
+use crate::peers::graphile::Task;
+use crate::peers::{faststream, graphile, seed};
 use crate::report::Report;
 use crate::sections::consumer::{Expects, check};
 use crate::sections::progress::{self, Clock};
 use crate::sections::{Section, raw};
-use crate::seed;
 
 const HERE: Section = Section::EndToEnd;
 
@@ -18,6 +19,13 @@ const ROWS: u64 = 40_000;
 
 /// Rows for the predecessor.
 const ROWS_SEED: u64 = 10_000;
+
+/// Jobs for graphile-worker: where it does nothing, and where it writes.
+const JOBS_NOOP: u64 = 40_000;
+const JOBS_EFFECT: u64 = 5_000;
+
+/// Rows for faststream-outbox.
+const ROWS_FASTSTREAM: u64 = 10_000;
 
 pub(crate) async fn run(lab: &Lab, report: &mut Report) -> anyhow::Result<()> {
     let rows = lab.size.of(ROWS);
@@ -43,6 +51,10 @@ pub(crate) async fn run(lab: &Lab, report: &mut Report) -> anyhow::Result<()> {
         .await?;
         report.add_with_cpu(HERE, "effect once at the defaults", speed.rate, speed.cpu);
         seed::end_to_end(lab, report, HERE, lab.size.of(ROWS_SEED)).await?;
+        for (task, jobs) in [(Task::Effect, JOBS_EFFECT), (Task::Noop, JOBS_NOOP)] {
+            graphile::throughput(lab, report, HERE, lab.size.of(jobs), task).await?;
+        }
+        faststream::handle(lab, report, HERE, lab.size.of(ROWS_FASTSTREAM)).await?;
     }
     Ok(())
 }

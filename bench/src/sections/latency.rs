@@ -2,6 +2,8 @@
 //! a transaction for each event. Both ends are commits as the database keeps them,
 //! and between them stands the time at which the stream had the message.
 
+mod peers;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -15,18 +17,14 @@ use crate::cpu;
 use crate::events::{ENVELOPE_BYTES, now, order};
 use crate::host::{Ground, Tuning, World};
 use crate::lab::{Lab, PATIENCE, Size};
+use crate::peers::graphile;
 use crate::report::{Report, percentile};
 use crate::sections::{Section, progress};
-use crate::seed;
 
 const HERE: Section = Section::Latency;
 
 /// Events each second.
 const RATES: [u64; 2] = [200, 1_000];
-
-/// The predecessor gets through 196 a second at its defaults: less than the least
-/// of those above, so it is measured at a rate that it can hold.
-const RATE_SEED: u64 = 50;
 
 /// Events before those that are measured. A host that has just started records each
 /// call before it begins, as its predecessor may have died of it: for as many events as
@@ -57,12 +55,10 @@ pub(crate) async fn run(lab: &Lab, report: &mut Report) -> anyhow::Result<()> {
             };
             ours(lab, report, rate, Age::Settled).await?;
             ours(lab, report, rate, Age::JustStarted).await?;
+            peers::graphile(lab, report, rate).await?;
         }
     }
-    if seed::is_here(lab, report, HERE) {
-        predecessor(lab, report).await?;
-    }
-    Ok(())
+    peers::predecessor(lab, report).await
 }
 
 /// How long the host has run.
@@ -83,10 +79,10 @@ async fn ours(lab: &Lab, report: &mut Report, rate: u64, age: Age) -> anyhow::Re
     let host = world.run("relay,consumer").await?;
     progress::the_consumer(&world).await?;
     let pool = world.pool().await?;
-    produce(&pool, rate.max(warm), warm).await?;
+    produce(&pool, Outbox::Ours, rate.max(warm), warm).await?;
     drained(&pool, warm).await?;
     let before = cpu::of_tree(host.pid());
-    let committed = produce(&pool, rate, rate * seconds(lab.size)).await?;
+    let committed = produce(&pool, Outbox::Ours, rate, rate * seconds(lab.size)).await?;
     let count = committed.len() as u64;
     drained(&pool, count + warm).await?;
     let host_us = (cpu::of_tree(host.pid()) - before) * 1e6 / count as f64;
@@ -151,10 +147,20 @@ fn ms(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
     (to - from).num_microseconds().unwrap_or(i64::MAX) as f64 / 1e3
 }
 
+/// Where a producer leaves its event, on its own transaction.
+#[derive(Debug, Clone, Copy)]
+enum Outbox {
+    /// In our outbox; the predecessor's is like it.
+    Ours,
+    /// In the queue of graphile-worker.
+    Graphile,
+}
+
 /// Commits `count` events at a rate, each in a transaction of its own, whether or
 /// not the earlier ones are done; returns when each was committed.
 async fn produce(
     pool: &PgPool,
+    outbox: Outbox,
     rate: u64,
     count: u64,
 ) -> anyhow::Result<Vec<(Uuid, DateTime<Utc>)>> {
@@ -168,7 +174,12 @@ async fn produce(
             tokio::time::sleep_until(begun + due).await;
             let event = order(number, ENVELOPE_BYTES)?;
             let mut tx = sqlx::Connection::begin(&mut *conn).await?;
-            qx_store::producer::record(&mut *tx, &event).await?;
+            match outbox {
+                Outbox::Ours => {
+                    qx_store::producer::record(&mut *tx, &event).await?;
+                }
+                Outbox::Graphile => graphile::add(&mut tx, &event).await?,
+            }
             tx.commit().await?;
             committed.push((event.0.event_id, now()));
             number += PRODUCERS;
@@ -231,69 +242,4 @@ async fn stored(world: &World<'_>, count: u64) -> anyhow::Result<HashMap<Uuid, D
         }
     }
     Ok(found)
-}
-
-/// The predecessor at its defaults, until its handler is called; it commits nothing.
-async fn predecessor(lab: &Lab, report: &mut Report) -> anyhow::Result<()> {
-    let broker = &lab.servers().await?.broker;
-    let world = World::new(lab, Ground::Servers(broker), Tuning::default()).await?;
-    crate::sections::raw::make_stream(&world).await?;
-    let pool = world.pool().await?;
-    let url = broker.nats.url();
-    let worker = seed::start(
-        lab,
-        &world,
-        "worker",
-        &[&url, &world.stream, &world.prefix, "4", "says"],
-    )
-    .await?;
-    let relay = seed::start(
-        lab,
-        &world,
-        "relay",
-        &[&world.database_url, &url, &world.prefix, "100", "0.5"],
-    )
-    .await?;
-    let count = RATE_SEED * seconds(lab.size);
-    let committed: HashMap<_, _> = produce(&pool, RATE_SEED, count)
-        .await?
-        .into_iter()
-        .collect();
-    let begun = Instant::now();
-    let mut times = Vec::new();
-    while times.len() < committed.len() {
-        ensure!(
-            begun.elapsed() < PATIENCE,
-            "{} of {}",
-            times.len(),
-            committed.len()
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let said = std::fs::read_to_string(world.path("seed-worker.log"))?;
-        times = said
-            .lines()
-            .filter_map(|line| handled(line, &committed))
-            .collect();
-    }
-    for percent in [50, 99] {
-        let value = percentile(&times, percent).unwrap_or(f64::NAN);
-        report.add(
-            HERE,
-            &format!("qx-events and qx-worker at their defaults, {RATE_SEED}/s, p{percent}"),
-            "ms",
-            value,
-        );
-    }
-    drop((worker, relay));
-    pool.close().await;
-    world.tidy().await
-}
-
-/// A line `handled <event id> <seconds since 1970>`, as milliseconds since the commit.
-fn handled(line: &str, committed: &HashMap<Uuid, DateTime<Utc>>) -> Option<f64> {
-    let mut words = line.strip_prefix("handled ")?.split(' ');
-    let commit = committed.get(&words.next()?.parse().ok()?)?;
-    let at: f64 = words.next()?.parse().ok()?;
-    let committed = commit.timestamp_micros() as f64 / 1e3;
-    Some(at * 1e3 - committed)
 }

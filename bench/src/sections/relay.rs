@@ -1,14 +1,14 @@
 //! The relay alone, beside bare publishing, the database's bare share of it, and
-//! the predecessor's relay; on a broker with its defaults and on one that syncs
+//! the relays of the predecessor and of faststream-outbox; on a broker with its defaults and on one that syncs
 //! its disk on every write.
 
 use crate::cpu::Cpu;
 use crate::events::{ENVELOPE_BYTES, orders};
 use crate::host::{BEST, Ground, Tuning, World};
 use crate::lab::{Broker, Lab};
+use crate::peers::{faststream, seed};
 use crate::report::Report;
 use crate::sections::{Section, progress, raw};
-use crate::seed;
 
 const HERE: Section = Section::Relay;
 
@@ -21,6 +21,9 @@ const ROWS_SYNCED: u64 = 20_000;
 /// Rows for the predecessor at its best, and at its defaults.
 const ROWS_SEED: u64 = 15_000;
 const ROWS_SEED_DEFAULT: u64 = 1_000;
+
+/// Rows for faststream-outbox.
+const ROWS_FASTSTREAM: u64 = 10_000;
 
 pub(crate) async fn run(lab: &Lab, report: &mut Report) -> anyhow::Result<()> {
     let servers = lab.servers().await?;
@@ -50,6 +53,7 @@ pub(crate) async fn run(lab: &Lab, report: &mut Report) -> anyhow::Result<()> {
             seed::Manner::Best,
         )
         .await?;
+        faststream::relay(lab, report, HERE, lab.size.of(ROWS_FASTSTREAM)).await?;
     }
     seed::relay(
         lab,

@@ -3,21 +3,17 @@
 //!
 //! Its handler does nothing and writes nothing down: less than ours does.
 
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
-use anyhow::{Context as _, ensure};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use anyhow::Context as _;
 
 use crate::events::{ENVELOPE_BYTES, orders};
 use crate::host::{BEST, Ground, World};
 use crate::lab::Lab;
+use crate::peers::{self, Peer};
 use crate::report::Report;
 use crate::sections::progress::{self, Clock, Speed};
 use crate::sections::{Section, raw};
-
-/// Longest wait for Python to import everything.
-const START_MAX: Duration = Duration::from_mins(1);
 
 /// How the predecessor is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,102 +58,38 @@ const TABLE: &str = "
     CREATE INDEX ix_outbox_unpublished ON qx_outbox_events (published_at, occurred_at);
     CREATE INDEX ix_outbox_event_name ON qx_outbox_events (event_name);";
 
-/// A running part of it. Killed when dropped.
-pub(crate) struct Python {
-    child: Child,
-}
-
-impl Python {
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-}
-
-impl Drop for Python {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-/// Starts a part of it, and waits until its loop begins. What it prints further
-/// goes into a file.
+/// Starts a part of it, and waits until its loop begins.
 pub(crate) async fn start(
     lab: &Lab,
     world: &World<'_>,
     role: &str,
     args: &[&str],
-) -> anyhow::Result<Python> {
-    let python = lab
-        .seed_python
-        .as_ref()
-        .context("the predecessor is not installed")?;
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/seed.py");
-    let printed = world.path(&format!("seed-{role}.log"));
-    let out = std::fs::File::create(&printed)?;
-    let child = Command::new(python)
-        .arg(script)
-        .arg(role)
-        .args(args)
-        .env("PYTHONWARNINGS", "ignore")
-        .stdin(Stdio::null())
-        .stderr(out.try_clone()?)
-        .stdout(out)
-        .spawn()?;
-    let mut python = Python { child };
-    let begun = std::time::Instant::now();
-    loop {
-        let file = tokio::fs::File::open(&printed).await?;
-        let mut lines = BufReader::new(file).lines();
-        while let Some(line) = lines.next_line().await.unwrap_or_default() {
-            if line.contains("ready") {
-                return Ok(python);
-            }
-        }
-        let ended = python.child.try_wait()?.is_some();
-        let said = std::fs::read_to_string(&printed).unwrap_or_default();
-        ensure!(
-            !ended && begun.elapsed() < START_MAX,
-            "seed.py {role}: {said}"
-        );
-        tokio::time::sleep(crate::host::LOOK).await;
-    }
+) -> anyhow::Result<Peer> {
+    let python = lab.peers.seed_python.as_ref();
+    let mut command = Command::new(python.context("the predecessor is not installed")?);
+    command.arg(peers::script("seed.py")).arg(role).args(args);
+    command.env("PYTHONWARNINGS", "ignore");
+    Peer::start(command, world.path(&format!("seed-{role}.log"))).await
 }
+
+/// What the report says where it is not there.
+const ABSENT: &str =
+    "the predecessor (qx-events, qx-worker) is not installed here: nothing is compared with it";
 
 /// `false`, with a remark, when it is not there.
 pub(crate) fn is_here(lab: &Lab, report: &mut Report, section: Section) -> bool {
-    let here = lab.seed_python.is_some();
-    if !here {
-        report.remark(section, "the predecessor (qx-events, qx-worker) is not installed here: nothing is compared with it");
-    }
-    here
+    peers::found(lab.peers.seed_python.as_deref(), report, section, ABSENT).is_some()
 }
+
+/// The rows that a producer would have written.
+const FILL: &str =
+    "INSERT INTO qx_outbox_events (id, event_name, event_version, payload, occurred_at)
+     SELECT gen_random_uuid(), 'bench.order.placed', 1, body::jsonb, now() FROM unnest($1::text[]) AS t (body)";
 
 /// Its table instead of ours, with these rows.
-pub(crate) async fn fill(pool: &sqlx::PgPool, rows: u64) -> anyhow::Result<()> {
+async fn fill(pool: &sqlx::PgPool, rows: u64) -> anyhow::Result<()> {
     sqlx::raw_sql(TABLE).execute(pool).await?;
-    insert(pool, rows).await?;
-    sqlx::raw_sql("ANALYZE qx_outbox_events")
-        .execute(pool)
-        .await?;
-    Ok(())
-}
-
-async fn insert(pool: &sqlx::PgPool, rows: u64) -> anyhow::Result<()> {
-    let events = orders(0, rows, ENVELOPE_BYTES)?;
-    let mut tx = pool.begin().await?;
-    for group in events.chunks(2_000) {
-        let bodies: Vec<String> = group.iter().map(|event| event.0.encode()).collect();
-        let sql = "INSERT INTO qx_outbox_events (id, event_name, event_version, payload, occurred_at)
-                   SELECT gen_random_uuid(), $2, 1, body::jsonb, now() FROM unnest($1::text[]) AS t (body)";
-        sqlx::query(sql)
-            .bind(&bodies)
-            .bind(crate::events::NAME)
-            .execute(&mut *tx)
-            .await?;
-    }
-    tx.commit().await?;
-    Ok(())
+    peers::fill(pool, rows, FILL).await
 }
 
 /// Its relay alone.
@@ -271,7 +203,7 @@ pub(crate) async fn both(
     world: &World<'_>,
     manner: Manner,
     rows: u64,
-) -> anyhow::Result<(Python, Python)> {
+) -> anyhow::Result<(Peer, Peer)> {
     let url = lab.servers().await?.broker.nats.url();
     raw::make_stream(world).await?;
     let pool = world.pool().await?;
