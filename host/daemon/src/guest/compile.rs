@@ -154,7 +154,7 @@ fn build_below(project: &Path, out: &Path, cache: Option<&Path>) -> Result<Built
         Project::Crate => None,
         Project::TypeScript(_) | Project::Python(_) | Project::C(_) => {
             Some(alone::in_folder(&build_folder(project)?, |waiting| {
-                screen::complain(&waiting.to_string())
+                screen::complain(&waiting.to_string());
             })?)
         }
     };

@@ -179,10 +179,10 @@ fn frames(error: &wasmtime::Error) -> String {
     };
     // One line a frame, `0: 0x1e1 - module!function`, with names demangled.
     let text = backtrace.to_string();
-    let names = text.lines().filter_map(|line| line.split_once(" - "));
-    let names = names.map(|(_, name)| name.strip_prefix(NO_MODULE).unwrap_or(name));
-    let named = names.filter(|name| !name.starts_with(NO_NAME));
-    let names: Vec<&str> = named.take(FRAMES_SHOWN).collect();
+    let frames = text.lines().filter_map(|line| line.split_once(" - "));
+    let frames = frames.map(|(_, name)| name.strip_prefix(NO_MODULE).unwrap_or(name));
+    let names = frames.filter(|name| !name.starts_with(NO_NAME));
+    let names: Vec<&str> = names.take(FRAMES_SHOWN).collect();
     if names.is_empty() {
         return String::new();
     }

@@ -55,7 +55,7 @@ mod tests {
         std::thread::scope(|scope| {
             let second = scope.spawn(|| {
                 in_folder(folder.path(), |waiting| {
-                    told.send(waiting.to_string()).unwrap()
+                    told.send(waiting.to_string()).unwrap();
                 })
             });
             let said = hears.recv().unwrap();
