@@ -119,6 +119,14 @@ async fn dev_shows_what_an_event_did_and_rebuilds_what_is_edited() {
     world.lists("sales", is_newer).await;
     drop(world.trigger("order.placed", &order("ada")).await);
     prints_line(&world, &["ada has placed 11 orders"]).await;
+    let third = world.listed("sales").await["digest"].clone();
+    let short: String = third.as_str().unwrap().chars().take(12).collect();
+    prints_line(&world, &["component is in service", "sales", &short]).await;
+
+    let routes = "[[routes]]\nevents = [\"order.placed\", \"order.paid\"]\n";
+    world.write("sales/sales.toml", routes);
+    let events = json!(["order.placed", "order.paid"]);
+    world.lists("sales", |seen| seen["events"] == events).await;
     assert!(dev.is_running());
     assert_eq!(dev.stop().await, 0, "{}", world.printed());
 }

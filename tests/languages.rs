@@ -11,9 +11,11 @@ use std::sync::{Arc, Mutex};
 use acceptance::component;
 use async_trait::async_trait;
 use qx_events::ports::{Clock, Invocation, LogLine, NoStatements, StateReader, StateValue};
-use qx_events::{ComponentName, Envelope, ExportIndex, Fault, Limits, Outcome, Reuse};
+use qx_events::{
+    Capability, ComponentName, Envelope, ExportIndex, Fault, Limits, Outcome, Reuse, Rights,
+};
 use qx_host::clock::SystemClock;
-use qx_sandbox::{CallId, Loaded, LogSink, Manifest, ManifestRoute, Sandbox, SandboxConfig};
+use qx_sandbox::{CallId, Loaded, LogSink, Manifest, Sandbox, SandboxConfig};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -51,7 +53,7 @@ async fn loaded(sandbox: &Sandbox, name: &str, reuse: Option<Reuse>) -> Loaded {
     manifest.settings.reuse = reuse;
     manifest.settings.limits.timeout = std::time::Duration::from_mins(1);
     manifest.settings.limits.cpu = std::time::Duration::from_mins(1);
-    manifest.routes = None::<Vec<ManifestRoute>>;
+    manifest.settings.rights = Rights::of(Capability::ALL);
     let bytes = std::fs::read(component(name)).unwrap();
     sandbox.load(bytes, manifest).await.unwrap()
 }
@@ -131,12 +133,39 @@ async fn in_c_clocks_run_and_dice_differ_in_every_call_and_instance() {
     no_two_throws_are_the_same("dice-c").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn in_c_what_one_event_lacked_is_not_held_against_the_next_of_the_same_instance() {
-    let sandbox = Sandbox::new(SandboxConfig::new(Arc::new(SystemClock))).unwrap();
+/// What one instance makes of these events, one after the other.
+async fn of_one_instance_in_c(payloads: [Value; 2]) -> [Outcome; 2] {
+    let lines = Arc::new(Lines::default());
+    let mut config = SandboxConfig::new(Arc::new(SystemClock));
+    config.log_sink = Some(Arc::clone(&lines) as _);
+    let sandbox = Sandbox::new(config).unwrap();
     let reuse = Reuse::of(&Limits::default(), 1);
     let loaded = loaded(&sandbox, "dice-c", Some(reuse)).await;
-    let outcome = call_with(&loaded, json!({"fair": false})).await;
-    assert!(matches!(outcome, Outcome::Rejected { .. }), "{outcome:?}");
-    call(&loaded).await;
+    let [first, second] = payloads;
+    let outcomes = [
+        call_with(&loaded, first).await,
+        call_with(&loaded, second).await,
+    ];
+    let said = lines.0.lock().unwrap().clone();
+    let last: Throw = serde_json::from_str(said.last().unwrap()).unwrap();
+    assert_eq!(last.call, 2, "another instance: {said:?}");
+    outcomes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_c_what_one_event_lacked_is_not_held_against_the_next_of_the_same_instance() {
+    let outcomes = of_one_instance_in_c([json!({"fair": false}), json!({})]).await;
+    assert!(
+        matches!(&outcomes, [Outcome::Rejected { .. }, Outcome::Done(_)]),
+        "{outcomes:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_c_a_secret_that_was_missing_puts_off_its_own_event_and_no_later_one() {
+    let outcomes = of_one_instance_in_c([json!({"secret": "absent"}), json!({})]).await;
+    let [Outcome::Retry { reason, .. }, Outcome::Done(_)] = &outcomes else {
+        panic!("{outcomes:?}");
+    };
+    assert!(reason.contains("no secret `absent`"), "{reason}");
 }

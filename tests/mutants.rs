@@ -17,7 +17,7 @@ const fn killer(target: (&'static str, &'static str), test: &'static str) -> Kil
     Killer { target, test }
 }
 
-const MUTANTS: [Mutant; 11] = [
+const MUTANTS: [Mutant; 12] = [
     Mutant {
         name: "acknowledged before the commit",
         file: "host/pipeline/src/consumer/deliver.rs",
@@ -101,6 +101,13 @@ const MUTANTS: [Mutant; 11] = [
         from: "    ON CONFLICT DO NOTHING\n    RETURNING component, event_id\";",
         to: "    ON CONFLICT (component, event_id) DO UPDATE SET digest = excluded.digest\n    RETURNING component, event_id\";",
         killer: killer(STORE, "postgres::an_event_is_handled_once"),
+    },
+    Mutant {
+        name: "the bound on state is looked at only of who was found full before",
+        file: "host/store/src/postgres/ledger.rs",
+        from: "    if look == Look::Last && sizes.iter().any(over) {",
+        to: "    if look == Look::First && sizes.iter().any(over) {",
+        killer: killer(STORE, "postgres::many_hosts_at_once_do_not_pass_it"),
     },
     Mutant {
         name: "nobody is waited for",

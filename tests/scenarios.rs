@@ -58,7 +58,7 @@ async fn scenarios_that_hold_are_exit_code_0_and_say_what_they_used() {
     .await;
     let ran = test(&world, &[]).await;
     assert_eq!(ran.code, DONE, "{ran:?}");
-    assert!(ran.stdout.contains("2 scenarios hold."), "{}", ran.stdout);
+    assert!(ran.stdout.contains("2 scenarios held."), "{}", ran.stdout);
 
     let twice = [
         test(&world, &["--output", "json"]).await,
@@ -77,7 +77,7 @@ async fn scenarios_that_hold_are_exit_code_0_and_say_what_they_used() {
     assert_eq!(event(&reports[1])["fuel"], fuel, "the same in every run");
 
     let one = test(&world, &["--filter", "sta"]).await;
-    assert!(one.stdout.contains("1 scenarios hold."), "{}", one.stdout);
+    assert!(one.stdout.contains("1 scenario held."), "{}", one.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,7 +142,7 @@ async fn update_writes_what_came_of_it_and_only_there() {
 
     let ran = test(&world, &["--update"]).await;
     assert_eq!(ran.code, DONE, "{ran:?}");
-    assert!(ran.stdout.contains("2 were written anew"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("Written anew: 2"), "{}", ran.stdout);
     let read = |name: &str| std::fs::read_to_string(world.path(name)).unwrap();
     assert_eq!(read("cases/right.json"), right);
     assert_eq!(read("cases/wrong.json"), star(&json!({"outcome": "done"})));

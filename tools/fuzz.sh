@@ -3,7 +3,8 @@
 # that leading is part of `make test`.
 # usage: fuzz.sh TARGET SECONDS      targets: the folders of fuzz/corpus
 #
-# Needs a nightly toolchain and cargo-fuzz, and says how to get them. What it finds lies in target/fuzz/found and ends it with 1;
+# Needs a nightly toolchain and cargo-fuzz, and says how to get them. The first run compiles the host and the engine anew,
+# which takes ten minutes on two cores; one that follows begins at once. What it finds lies in target/fuzz/found and ends it with 1;
 # what it learns is kept in target/fuzz/corpus. Never: writes into the corpus of the repository.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -19,9 +19,8 @@ pub fn component(data: &[u8]) {
         match world.load(data.to_vec()).await {
             Ok(loaded) => {
                 let outcome = world.call(&loaded, Script::default()).await;
-                let host = matches!(outcome, Outcome::HostFault(_));
-                let shown = format!("{outcome:?}");
-                assert!(!host && !shown.contains("the host panicked"), "{shown}");
+                let is_hosts = matches!(outcome, Outcome::HostFault(_));
+                assert!(!is_hosts, "{outcome:?}");
             }
             Err(error) => told(&error),
         }

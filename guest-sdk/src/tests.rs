@@ -309,8 +309,27 @@ fn an_answer_that_may_be_better_next_time_is_a_retry_and_the_others_a_rejection(
     assert_eq!(outcome(busy), Err(retry));
     let refused = Failure::reject("GET x.example answered 404");
     assert_eq!(outcome(testing::Reply::status(404)), Err(refused));
-    let late = Failure::retry("GET x.example: in a test");
-    assert_eq!(outcome(testing::Reply::timeout()), Err(late));
+    for (silence, said) in [
+        (
+            testing::Reply::timeout(),
+            "no whole answer from https://x.example in time",
+        ),
+        (
+            testing::Reply::nobody(),
+            "https://x.example cannot be reached: connection refused",
+        ),
+        (
+            testing::Reply::stranger(),
+            "https://x.example: invalid peer certificate",
+        ),
+        (
+            testing::Reply::cut_off(),
+            "connection closed before message completed",
+        ),
+    ] {
+        let retry = Failure::retry(format_args!("GET x.example: {said}"));
+        assert_eq!(outcome(silence), Err(retry));
+    }
     let denied = event("a.b").call(ask).outcome.unwrap_err();
     assert!(matches!(denied, Failure::Retry { .. }), "{denied}");
 }

@@ -13,7 +13,18 @@ use serde_json::{Value, json};
 #[serde(deny_unknown_fields)]
 pub(super) struct Exchange {
     request: Expected,
-    response: Response,
+    response: Option<Response>,
+    error: Option<Silence>,
+}
+
+/// Why nobody answers.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Silence {
+    Timeout,
+    Connect,
+    Tls,
+    Protocol,
 }
 
 /// What is looked at of a request.
@@ -56,17 +67,9 @@ enum Answered {
 
 /// The host with the answers of a step.
 pub(super) fn answering(mut host: Host, http: &[Exchange], sql: &[Statement]) -> Host {
-    for Exchange { request, response } in http {
-        let mut reply = Reply::status(response.status);
-        for (name, value) in &response.headers {
-            reply = reply.header(name, value);
-        }
-        reply = match &response.body {
-            Some(Value::String(text)) => reply.body(text),
-            Some(json) => reply.body(&json.to_string()),
-            None => reply,
-        };
-        host = host.with_reply(&format!("{} {}", request.method, request.url), reply);
+    for exchange in http {
+        let Expected { method, url, .. } = &exchange.request;
+        host = host.with_reply(&format!("{method} {url}"), exchange.reply());
     }
     for statement in sql {
         host = host.answering(match statement.answer.clone() {
@@ -76,6 +79,35 @@ pub(super) fn answering(mut host: Host, http: &[Exchange], sql: &[Statement]) ->
         });
     }
     host
+}
+
+impl Exchange {
+    fn reply(&self) -> Reply {
+        match (&self.response, self.error) {
+            (Some(response), None) => response.reply(),
+            (None, Some(Silence::Timeout)) => Reply::timeout(),
+            (None, Some(Silence::Connect)) => Reply::nobody(),
+            (None, Some(Silence::Tls)) => Reply::stranger(),
+            (None, Some(Silence::Protocol)) => Reply::cut_off(),
+            (None, None) | (Some(_), Some(_)) => {
+                panic!("an exchange has either `response` or `error`")
+            }
+        }
+    }
+}
+
+impl Response {
+    fn reply(&self) -> Reply {
+        let mut reply = Reply::status(self.status);
+        for (name, value) in &self.headers {
+            reply = reply.header(name, value);
+        }
+        match &self.body {
+            Some(Value::String(text)) => reply.body(text),
+            Some(json) => reply.body(&json.to_string()),
+            None => reply,
+        }
+    }
 }
 
 /// Holds what was asked against what was expected.

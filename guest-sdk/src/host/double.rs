@@ -203,7 +203,7 @@ pub(crate) fn http_send(sent: Sent) -> Result<Answered, Unanswered> {
         call.requests.push(Request::of(&sent));
         let place = format!("{} {}", sent.method, sent.url);
         match call.replies.get(&place) {
-            Some(reply) => reply.0.clone(),
+            Some(reply) => reply.given(&sent.url),
             None => Err(Unanswered::Denied(format!(
                 "the test has no reply for `{place}`: add it with `with_reply`"
             ))),

@@ -50,7 +50,16 @@ impl Request {
 
 /// What a server says in a test, or that nobody answers.
 #[derive(Debug, Clone)]
-pub struct Reply(pub(crate) Result<Answered, Unanswered>);
+pub struct Reply(Result<Answered, Silence>);
+
+/// Why nobody answers.
+#[derive(Debug, Clone, Copy)]
+enum Silence {
+    Timeout,
+    Connect,
+    Tls,
+    Protocol,
+}
 
 impl Reply {
     /// This status, and no body.
@@ -94,12 +103,55 @@ impl Reply {
     /// The server does not answer in time.
     #[must_use]
     pub fn timeout() -> Self {
-        Self(Err(Unanswered::Timeout("in a test".to_owned())))
+        Self(Err(Silence::Timeout))
     }
 
     /// Nobody is there.
     #[must_use]
     pub fn nobody() -> Self {
-        Self(Err(Unanswered::Connect("in a test".to_owned())))
+        Self(Err(Silence::Connect))
     }
+
+    /// The server is not who it should be.
+    #[must_use]
+    pub fn stranger() -> Self {
+        Self(Err(Silence::Tls))
+    }
+
+    /// The server hangs up in the middle of its answer.
+    #[must_use]
+    pub fn cut_off() -> Self {
+        Self(Err(Silence::Protocol))
+    }
+
+    /// To a request that was sent there.
+    pub(crate) fn given(&self, url: &str) -> Result<Answered, Unanswered> {
+        self.0.clone().map_err(|silence| silence.told(url))
+    }
+}
+
+impl Silence {
+    /// In the words of the host's scenarios.
+    fn told(self, url: &str) -> Unanswered {
+        let origin = origin(url);
+        match self {
+            Self::Timeout => Unanswered::Timeout(format!("no whole answer from {origin} in time")),
+            Self::Connect => {
+                Unanswered::Connect(format!("{origin} cannot be reached: connection refused"))
+            }
+            Self::Tls => Unanswered::Tls(format!("{origin}: invalid peer certificate")),
+            Self::Protocol => {
+                Unanswered::Protocol("connection closed before message completed".to_owned())
+            }
+        }
+    }
+}
+
+/// Scheme and host.
+fn origin(url: &str) -> &str {
+    let authority = url.find("://").map_or(0, |at| at + 3);
+    let path = url
+        .get(authority..)
+        .and_then(|rest| rest.find(['/', '?', '#']));
+    path.and_then(|at| url.get(..authority + at)).unwrap_or(url)
 }

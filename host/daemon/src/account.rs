@@ -144,7 +144,7 @@ impl Account {
             (true, true) => "\nEvery event is accounted for.",
             (false, _) => "\nSome events are still on their way.",
             (true, false) => {
-                "\nNo row waits. What waits on the stream is not in these tables: see qx_component_lag in /metrics."
+                "\nNo row waits. What a component subscribed to, and what waits on the stream, is not in these tables: see `qx-host handlers list`, and qx_component_lag in /metrics."
             }
         });
     }

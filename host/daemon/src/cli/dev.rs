@@ -6,6 +6,7 @@ mod workspace;
 
 use std::path::Path;
 use std::time::Duration;
+use std::{fs, io};
 
 use super::args::DevArgs;
 use super::exit::{Exit, Failure};
@@ -108,15 +109,37 @@ async fn follow(
     }
 }
 
-/// Builds one project into the folder of the running host. A build that fails
-/// leaves what is in service in service.
+/// Builds one project into the folder of the running host, with its settings. A build
+/// that fails leaves what is in service in service.
 async fn build(project: &Project, components: &Path) {
     say(&format!("build     {}", project.dir().display()));
     let (dir, out) = (project.dir().to_owned(), components.to_owned());
     let built = tokio::task::spawn_blocking(move || compile::build(&dir, &out)).await;
     match built {
-        Ok(Ok(built)) => announce(&built),
+        Ok(Ok(built)) => {
+            announce(&built);
+            let sidecar = project.sidecar_of(&built.name);
+            if let Err(error) = settings(&sidecar, components) {
+                screen::complain(&format!("{}: {error}", sidecar.display()));
+            }
+        }
         Ok(Err(error)) => screen::complain(&super::exit::chain(&error)),
         Err(panic) => screen::complain(&format!("the build ended unexpectedly: {panic}")),
     }
+}
+
+/// Puts the file of a component's settings beside it, if the project has one that says
+/// something else than what is there.
+fn settings(sidecar: &Path, components: &Path) -> io::Result<()> {
+    let (Ok(text), Some(name)) = (fs::read(sidecar), sidecar.file_name()) else {
+        return Ok(());
+    };
+    let path = components.join(name);
+    if fs::read(&path).is_ok_and(|before| before == text) {
+        return Ok(());
+    }
+    // Whole or not at all: the host looks at any time.
+    let half = components.join(format!(".{}.half", name.to_string_lossy()));
+    fs::write(&half, text)?;
+    fs::rename(&half, &path)
 }

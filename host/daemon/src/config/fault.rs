@@ -1,6 +1,6 @@
 //! What is wrong with a configuration: all of it, each fault where it stands.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
 /// Where a value comes from.
@@ -45,7 +45,15 @@ impl fmt::Display for ConfigFault {
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }
-        f.write_str(&self.text)
+        // What stands in a file must not steer the terminal that shows what is wrong with it.
+        for c in self.text.chars() {
+            if c.is_control() && c != '\n' {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -118,6 +126,17 @@ mod tests {
         assert_eq!(position(text, 2), (2, 1));
         assert_eq!(position(text, 4), (2, 2));
         assert_eq!(position(text, 999), (3, 1));
+    }
+
+    #[test]
+    fn what_steers_a_terminal_is_written_out() {
+        let fault = ConfigFault {
+            place: Place::Default,
+            key: "database.url".to_owned(),
+            text: "no database is called `\u{1b}[2Jpostgrés`".to_owned(),
+        };
+        let shown = "database.url: no database is called `\\u{1b}[2Jpostgrés`";
+        assert_eq!(fault.to_string(), shown);
     }
 
     #[test]

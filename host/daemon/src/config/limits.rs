@@ -36,6 +36,8 @@ const FAILS: &str = "the attempt fails, the instance is dropped";
 
 const OVERFULL: &str = "nothing of the call is committed, its event is a dead letter; what deletes or writes less goes on";
 
+const TOLD: &str = "`send` tells the handler";
+
 /// Every limit that can be set.
 static SET: [Limit; 17] = [
     limit(
@@ -134,52 +136,42 @@ static SET: [Limit; 17] = [
 
 /// Those of requests, which nobody can set.
 static HTTP: [FixedLimit; 5] = [
-    request(
+    FixedLimit::new(
         "http_url",
         "the URL of a request",
         qx_outbound::URL_BYTES_MAX,
         "bytes",
+        TOLD,
     ),
-    request(
+    FixedLimit::new(
         "http_headers",
         "headers of a request",
         qx_outbound::REQUEST_HEADERS_MAX,
         "headers",
+        TOLD,
     ),
-    request(
+    FixedLimit::new(
         "http_headers",
         "their names and values together",
         qx_outbound::REQUEST_HEADER_BYTES_MAX,
         "bytes",
+        TOLD,
     ),
-    request(
+    FixedLimit::new(
         "http_response_headers",
         "headers of an answer",
         qx_outbound::RESPONSE_HEADERS_MAX,
         "headers",
+        TOLD,
     ),
-    request(
+    FixedLimit::new(
         "http_response_headers",
         "all of them, with the first line",
         qx_outbound::RESPONSE_HEADER_BYTES_MAX,
         "bytes",
+        TOLD,
     ),
 ];
-
-const fn request(
-    word: &'static str,
-    what: &'static str,
-    value: usize,
-    unit: &'static str,
-) -> FixedLimit {
-    FixedLimit {
-        word,
-        what,
-        value: value as u64,
-        unit,
-        then: "`send` tells the handler",
-    }
-}
 
 /// The table, as Markdown.
 pub fn table() -> String {

@@ -16,8 +16,11 @@ use super::encode::{self, EncodeError};
 use super::project::{self, Project, ProjectError};
 use super::toolchain::NoToolchain;
 use super::tools::ToolError;
+use crate::cli::screen;
 
+mod alone;
 mod c;
+mod debug_info;
 mod python;
 mod rust;
 mod typescript;
@@ -145,7 +148,17 @@ pub fn build(project: &Path, out: &Path) -> Result<Built, BuildError> {
 /// As [`build`], with a folder for cargo's own files.
 fn build_below(project: &Path, out: &Path, cache: Option<&Path>) -> Result<Built, BuildError> {
     let begun = Instant::now();
-    let (name, component) = match project::read(project)? {
+    let described = project::read(project)?;
+    // Two builds at once would write the same files below `target`. cargo sees to its own.
+    let _alone = match described {
+        Project::Crate => None,
+        Project::TypeScript(_) | Project::Python(_) | Project::C(_) => {
+            Some(alone::in_folder(&build_folder(project)?, |waiting| {
+                screen::complain(&waiting.to_string());
+            })?)
+        }
+    };
+    let (name, component) = match described {
         Project::Crate => rust::component(project, cache)?,
         Project::TypeScript(module) => typescript::component(project, module)?,
         Project::Python(module) => python::component(project, module)?,

@@ -2,6 +2,7 @@
 //!
 //! A crate says so itself. Projects in other languages say it in `handler.toml`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -141,10 +142,28 @@ pub fn below(dir: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// What a build reads, for whoever watches it change.
 pub fn sources(dir: &Path) -> Vec<PathBuf> {
-    ["src", "wit", "Cargo.toml", "package.json", FILE_NAME]
-        .into_iter()
-        .map(|name| dir.join(name))
-        .collect()
+    let usual = [
+        "src",
+        "wit",
+        "Cargo.toml",
+        "build.rs",
+        "package.json",
+        FILE_NAME,
+    ];
+    let mut found: BTreeSet<PathBuf> = usual.map(|name| dir.join(name)).into();
+    // Those that the project's file names. One that is wrong is told by the build.
+    match read(dir) {
+        Ok(Project::TypeScript(module) | Project::Python(module)) => {
+            found.extend(module.entry.parent().map(|folder| dir.join(folder)));
+            found.extend(module.world.map(|own| dir.join(own.wit)));
+        }
+        Ok(Project::C(described)) => {
+            found.extend(described.sources.iter().map(|path| dir.join(path)));
+            found.extend(described.world.map(|own| dir.join(own.wit)));
+        }
+        Ok(Project::Crate) | Err(_) => {}
+    }
+    found.into_iter().collect()
 }
 
 /// Reads what the project in `dir` is.

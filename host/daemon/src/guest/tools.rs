@@ -124,7 +124,8 @@ fn place(
     if place.is_dir() {
         return Ok(place); // Somebody else fetched it meanwhile.
     }
-    screen::say(&format!(
+    // Not on stdout, which may be a report for a program.
+    screen::complain(&format!(
         "fetching  {name} into {} ({about})",
         place.display()
     ));

@@ -23,6 +23,10 @@ use crate::typed::Mismatch;
 /// dead letters, 2,048 wide, with what the host says before it.
 const REASON_BYTES_MAX: usize = 1_024;
 
+/// What stands in a frame for a module without a name, and for such a function.
+const NO_MODULE: &str = "<unknown>!";
+const NO_NAME: &str = "<wasm function";
+
 /// Frames of a trap's backtrace that are shown.
 const FRAMES_SHOWN: usize = 3;
 
@@ -168,15 +172,17 @@ fn is_hosts_doing(error: &wasmtime::Error) -> bool {
     error.is::<PoolConcurrencyLimitError>() || system()
 }
 
-/// The innermost functions, innermost first.
+/// The innermost functions, innermost first, as far as the component names them.
 fn frames(error: &wasmtime::Error) -> String {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
         return String::new();
     };
     // One line a frame, `0: 0x1e1 - module!function`, with names demangled.
     let text = backtrace.to_string();
-    let names = text.lines().filter_map(|line| line.split_once(" - "));
-    let names: Vec<&str> = names.map(|(_, name)| name).take(FRAMES_SHOWN).collect();
+    let frames = text.lines().filter_map(|line| line.split_once(" - "));
+    let frames = frames.map(|(_, name)| name.strip_prefix(NO_MODULE).unwrap_or(name));
+    let names = frames.filter(|name| !name.starts_with(NO_NAME));
+    let names: Vec<&str> = names.take(FRAMES_SHOWN).collect();
     if names.is_empty() {
         return String::new();
     }

@@ -39,6 +39,19 @@ async fn processor_time_ends_at_its_limit_and_the_outcome_says_so() {
 }
 
 #[tokio::test]
+async fn a_trap_tells_its_functions_as_far_as_they_have_names() {
+    for (body, told) in [
+        ("(call $fall) (call $ok)", "instruction executed in fall"),
+        ("(unreachable)", "instruction executed"),
+    ] {
+        let module = ping(body, "(func $fall (unreachable))");
+        let (breach, detail) = failure(World::new().run(module).await);
+        assert_eq!(breach, "trap");
+        assert!(detail.ends_with(told), "{detail}");
+    }
+}
+
+#[tokio::test]
 async fn what_does_not_come_up_is_not_loaded_and_told_why() {
     for (fields, part) in [
         ("(func $spin (loop (br 0))) (start $spin)", "cpu: used more"),

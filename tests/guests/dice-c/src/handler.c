@@ -10,6 +10,8 @@ static int calls = 0;
 
 QX_HANDLER(throw_dice, "dice.thrown") {
   if (!qx_bool_or(event->payload, "fair", true)) qx_need_text(event->payload, "why");
+  const char *secret = qx_text_or(event->payload, "secret", NULL);
+  if (secret != NULL) qx_secret(secret);
   uint64_t dice[2] = {0, 0};
   if (getentropy(dice, sizeof dice) != 0) return qx_reject("no random numbers");
   struct timespec now;

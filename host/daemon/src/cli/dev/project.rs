@@ -1,7 +1,11 @@
 //! The handlers' projects, and whether their sources have changed.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use qx_events::ComponentName;
 
 use crate::cli::exit::Failure;
 use crate::guest::project;
@@ -9,8 +13,11 @@ use crate::guest::project;
 /// One handler's project.
 pub(super) struct Project {
     dir: PathBuf,
-    newest: Option<SystemTime>,
+    seen: Option<Stamps>,
 }
+
+/// When each source was changed last.
+type Stamps = BTreeMap<PathBuf, SystemTime>;
 
 /// The projects in these folders: each one itself, or those right below it.
 pub(super) fn find(dirs: &[PathBuf]) -> Result<Vec<Project>, Failure> {
@@ -24,7 +31,7 @@ pub(super) fn find(dirs: &[PathBuf]) -> Result<Vec<Project>, Failure> {
                 dir.display()
             )));
         }
-        projects.extend(found.into_iter().map(|dir| Project { dir, newest: None }));
+        projects.extend(found.into_iter().map(|dir| Project { dir, seen: None }));
     }
     Ok(projects)
 }
@@ -39,25 +46,60 @@ impl Project {
         project::sources(&self.dir)
     }
 
-    /// Looks at the sources; whether they are newer than at the last look.
+    /// The file of the component's settings in the project, which goes beside the
+    /// component.
+    pub(super) fn sidecar_of(&self, name: &ComponentName) -> PathBuf {
+        self.dir.join(format!("{name}.toml"))
+    }
+
+    /// Looks at the sources; whether there are others than at the last look.
     pub(super) fn note_sources(&mut self) -> bool {
-        let newest = self.sources().iter().filter_map(|path| newest(path)).max();
-        let changed = newest != self.newest;
-        self.newest = newest;
+        let mut now = Stamps::new();
+        let made = self.dir.join("target");
+        for path in self.sources() {
+            note(&path, &made, &mut now);
+        }
+        // The component's settings are among them, whatever it is called.
+        for path in files_of(&self.dir, "toml") {
+            note(&path, &made, &mut now);
+        }
+        let changed = self.seen.as_ref() != Some(&now);
+        self.seen = Some(now);
         changed
     }
 }
 
-/// The latest change of a file, or of anything below a folder.
-fn newest(path: &Path) -> Option<SystemTime> {
-    let meta = path.symlink_metadata().ok()?;
-    let own = meta.modified().ok();
-    if !meta.is_dir() {
-        return own;
+fn files_of(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths
+        .filter(|path| path.extension().is_some_and(|own| own == extension))
+        .collect()
+}
+
+/// A file, or every file below a folder, but for what builds have `made`.
+fn note(path: &Path, made: &Path, stamps: &mut Stamps) {
+    let Ok(meta) = path.symlink_metadata() else {
+        return;
+    };
+    if let (false, Ok(modified)) = (meta.is_dir(), meta.modified()) {
+        stamps.insert(path.to_owned(), modified);
     }
-    let entries = std::fs::read_dir(path).ok()?;
-    let below = entries.filter_map(|entry| newest(&entry.ok()?.path()));
-    below.chain(own).max()
+    if meta.is_dir()
+        && let Ok(entries) = fs::read_dir(path)
+    {
+        let below = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        for path in below.filter(|path| path != made && !is_by_the_way(path)) {
+            note(&path, made, stamps);
+        }
+    }
+}
+
+/// What interpreters and editors put among sources, and what comes from a registry.
+fn is_by_the_way(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let folder = ["__pycache__", "node_modules"].contains(&&*name);
+    folder || name.starts_with('.') || name.ends_with('~')
 }
 
 #[cfg(test)]
@@ -68,8 +110,8 @@ mod tests {
     fn a_folder_of_handlers_is_searched_one_level_down() {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in [("a", "crate-type = [\"cdylib\"]"), ("b", "[lib]")] {
-            std::fs::create_dir(dir.path().join(name)).unwrap();
-            std::fs::write(dir.path().join(name).join("Cargo.toml"), text).unwrap();
+            fs::create_dir(dir.path().join(name)).unwrap();
+            fs::write(dir.path().join(name).join("Cargo.toml"), text).unwrap();
         }
         let found = find(&[dir.path().to_owned()]).unwrap();
         let dirs: Vec<&Path> = found.iter().map(Project::dir).collect();
@@ -80,17 +122,46 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_changed_source_is_noticed_once() {
+    /// A project in Python, with a source beside what the interpreter leaves there.
+    fn in_python(name: &str) -> (tempfile::TempDir, Project) {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("src")).unwrap();
-        std::fs::write(dir.path().join("Cargo.toml"), "cdylib").unwrap();
+        let file = format!("name = \"{name}\"\nlanguage = \"python\"\nentry = \"app/main.py\"\n");
+        fs::write(dir.path().join(project::FILE_NAME), file).unwrap();
+        fs::create_dir_all(dir.path().join("app/__pycache__")).unwrap();
+        fs::write(dir.path().join("app/main.py"), "").unwrap();
         let mut project = find(&[dir.path().to_owned()]).unwrap().remove(0);
-        assert!(project.note_sources());
-        assert!(!project.note_sources());
-        let file = std::fs::File::create(dir.path().join("src/lib.rs")).unwrap();
-        file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(4_000_000_000))
-            .unwrap();
-        assert!(project.note_sources());
+        assert!(project.note_sources() && !project.note_sources());
+        (dir, project)
+    }
+
+    #[test]
+    fn a_source_that_is_changed_added_or_removed_is_noticed_once() {
+        let (dir, mut project) = in_python("stars");
+        let noticed = |project: &mut Project| (project.note_sources(), project.note_sources());
+        let main = dir.path().join("app/main.py");
+        // Back in time too: another branch was checked out.
+        for seconds in [4_000_000_000, 1_000_000_000] {
+            let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            let file = fs::File::options().write(true).open(&main).unwrap();
+            file.set_modified(time).unwrap();
+            assert_eq!(noticed(&mut project), (true, false));
+        }
+        fs::write(dir.path().join("app/more.py"), "").unwrap();
+        assert_eq!(noticed(&mut project), (true, false));
+        fs::remove_file(dir.path().join("app/more.py")).unwrap();
+        assert_eq!(noticed(&mut project), (true, false));
+    }
+
+    #[test]
+    fn what_a_build_or_an_editor_leaves_among_the_sources_is_no_change() {
+        let (dir, mut project) = in_python("stars");
+        for by_the_way in [
+            "__pycache__/main.cpython-314.pyc",
+            ".main.py.swp",
+            "main.py~",
+        ] {
+            fs::write(dir.path().join("app").join(by_the_way), "").unwrap();
+            assert!(!project.note_sources(), "{by_the_way}");
+        }
     }
 }

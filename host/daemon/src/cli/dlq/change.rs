@@ -43,7 +43,7 @@ impl Change {
         match self {
             Self::Retry => (
                 "requested",
-                "a running host calls the component again, each with its own",
+                "a running host gives each to its component once more",
             ),
             Self::Drop => ("dropped", "they are gone for good"),
         }

@@ -33,12 +33,18 @@ pub(super) fn sum(suites: &[Suite]) {
     let recorded = recorded
         .filter(|case| matches!(case.ran, Ran::Recorded(_)))
         .count();
-    let mut text = match (held, not) {
-        (held, 0) => format!("{held} scenarios hold."),
-        (held, not) => format!("{held} scenarios hold, {not} do not."),
+    let noun = if held + not == 1 {
+        "scenario"
+    } else {
+        "scenarios"
+    };
+    let mut text = if not == 0 {
+        format!("{held} {noun} held.")
+    } else {
+        format!("{} {noun}: {held} held, {not} did not.", held + not)
     };
     if recorded > 0 {
-        let news = format!(" {recorded} were written anew: look at what changed.");
+        let news = format!(" Written anew: {recorded}; look at what changed.");
         text.push_str(&news);
     } else if not > 0 {
         text.push_str(" If what came of them is right, `qx-host test --update` writes it down.");

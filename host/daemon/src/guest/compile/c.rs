@@ -15,7 +15,7 @@ use wit_bindgen_core::Files;
 use wit_bindgen_core::wit_parser::Resolve;
 
 use super::world::{Around, World};
-use super::{BuildError, build_folder, encoded, failed, put_file, sdk};
+use super::{BuildError, build_folder, debug_info, encoded, failed, put_file, sdk};
 use crate::guest::contract;
 use crate::guest::project::{OwnWorld, Sources};
 use crate::guest::tools::PyPackage;
@@ -40,7 +40,7 @@ const CLANGS: [&str; 9] = [
 ];
 
 /// What every compiler is told.
-const FLAGS: [&str; 8] = [
+const FLAGS: [&str; 7] = [
     "-mexec-model=reactor",
     // With what POSIX has beside the standard: clocks, random numbers.
     "-std=gnu17",
@@ -48,8 +48,6 @@ const FLAGS: [&str; 8] = [
     "-Wall",
     "-Wextra",
     "-Wl,-z,stack-size=131072",
-    // Names of functions stay, for the text of a trap.
-    "-Wl,--strip-debug",
     "-Wl,--no-entry",
 ];
 
@@ -119,7 +117,8 @@ pub(super) fn component(
             code: status.code().unwrap_or(-1),
         });
     }
-    let mut wasm = fs::read(&module).map_err(failed("reading", &module))?;
+    let wasm = fs::read(&module).map_err(failed("reading", &module))?;
+    let mut wasm = debug_info::strip(wasm);
     let marked = match &own {
         Some(Own { world, folder: _ }) => contract::mark_as(&mut wasm, &world.resolve, world.id),
         None => contract::mark(&mut wasm),

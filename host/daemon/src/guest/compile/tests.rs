@@ -107,6 +107,27 @@ fn of_several_crates_the_projects_own_is_taken_and_a_choice_is_refused() {
 }
 
 #[test]
+fn a_build_begins_when_another_of_the_same_project_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "handler.toml",
+        "name = \"stars\"\nlanguage = \"c\"\nsources = [\"stars.c\"]\n",
+    );
+    write("stars.c", "#error \"nobody is to read this\"\n");
+    let other = alone::in_folder(&build_folder(folder.path()).unwrap(), |_| ()).unwrap();
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| build(folder.path(), folder.path()));
+        write(
+            "stars.c",
+            "#include \"qx.h\"\nQX_HANDLER(count, \"star.created\") { (void)event; return qx_done(); }\n",
+        );
+        drop(other);
+        waits.join().unwrap().unwrap();
+    });
+}
+
+#[test]
 fn a_component_that_cannot_be_written_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let name = ComponentName::parse("stars").unwrap();
