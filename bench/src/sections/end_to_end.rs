@@ -20,8 +20,9 @@ const ROWS: u64 = 40_000;
 /// Rows for the predecessor.
 const ROWS_SEED: u64 = 10_000;
 
-/// Jobs for graphile-worker: where it does nothing, and where it writes.
+/// Jobs for graphile-worker: where it does nothing, writes a row, and adds a job too.
 const JOBS_NOOP: u64 = 40_000;
+const JOBS_ROW: u64 = 10_000;
 const JOBS_EFFECT: u64 = 5_000;
 
 /// Rows for faststream-outbox.
@@ -51,7 +52,11 @@ pub(crate) async fn run(lab: &Lab, report: &mut Report) -> anyhow::Result<()> {
         .await?;
         report.add_with_cpu(HERE, "effect once at the defaults", speed.rate, speed.cpu);
         seed::end_to_end(lab, report, HERE, lab.size.of(ROWS_SEED)).await?;
-        for (task, jobs) in [(Task::Effect, JOBS_EFFECT), (Task::Noop, JOBS_NOOP)] {
+        for (task, jobs) in [
+            (Task::Effect, JOBS_EFFECT),
+            (Task::Row, JOBS_ROW),
+            (Task::Noop, JOBS_NOOP),
+        ] {
             graphile::throughput(lab, report, HERE, lab.size.of(jobs), task).await?;
         }
         faststream::handle(lab, report, HERE, lab.size.of(ROWS_FASTSTREAM)).await?;

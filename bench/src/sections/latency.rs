@@ -55,8 +55,8 @@ pub(crate) async fn run(lab: &Lab, report: &mut Report) -> anyhow::Result<()> {
             };
             ours(lab, report, rate, Age::Settled).await?;
             ours(lab, report, rate, Age::JustStarted).await?;
-            peers::graphile(lab, report, rate).await?;
         }
+        peers::graphile(lab, report).await?;
     }
     peers::predecessor(lab, report).await
 }

@@ -20,6 +20,10 @@ use crate::sections::raw;
 /// of those above, so it is measured at a rate that it can hold.
 const RATE_SEED: u64 = 50;
 
+/// The lower of our rates. Transactions that notify commit one at a time, the producer's
+/// and the worker's: the higher one would be 2,000 waits for the disk a second, in a row.
+const RATE_GRAPHILE: u64 = 200;
+
 fn percentiles(report: &mut Report, name: &str, times: &[f64]) {
     for percent in [50, 99] {
         let value = percentile(times, percent).unwrap_or(f64::NAN);
@@ -28,10 +32,11 @@ fn percentiles(report: &mut Report, name: &str, times: &[f64]) {
 }
 
 /// graphile-worker at its best, until its effect is committed. `NOTIFY` wakes it.
-pub(super) async fn graphile(lab: &Lab, report: &mut Report, rate: u64) -> anyhow::Result<()> {
+pub(super) async fn graphile(lab: &Lab, report: &mut Report) -> anyhow::Result<()> {
     let Some(modules) = graphile::modules(lab, report, HERE) else {
         return Ok(());
     };
+    let rate = RATE_GRAPHILE;
     let mut worker = graphile::Effects::start(lab, modules).await?;
     let warm = rate.min(100);
     produce(&worker.pool, Outbox::Graphile, rate, warm).await?;
