@@ -108,6 +108,8 @@ fn of_projects(args: &TestArgs) -> Result<Vec<Subject>, Failure> {
         .into_iter()
         .map(|(project, scenarios)| {
             let out = project.join(OUT);
+            // Not on stdout, which is the report. Python takes its time.
+            screen::complain(&format!("build     {}", project.display()));
             let built = compile::build(&project, &out)
                 .map_err(|error| Failure::failed(&format!("build {}", project.display()), error))?;
             let sidecar = project.join(format!("{}.toml", built.name));

@@ -27,7 +27,7 @@ impl Workspace {
         std::fs::write(dir.join(".gitignore"), "*\n").map_err(wrong)?;
         let path = dir.join(Config::FILE_NAME);
         let before = match std::fs::read_to_string(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => HEADER.to_owned(),
+            Err(error) if error.kind() == ErrorKind::NotFound => FIRST.to_owned(),
             read => read.map_err(wrong)?,
         };
         let text = text(&before, free_address())
@@ -52,9 +52,10 @@ impl Workspace {
     }
 }
 
-/// The first line of the file, which is there for the person who reads it.
-const HEADER: &str = "# `qx-host dev` sets what stands here at each start, and the other commands find it here. What you\n\
-                      # add stays: [secrets], [grants.<component>].\n";
+/// What the file begins with, for the person who reads it.
+const FIRST: &str = "# `qx-host dev` sets what stands here at each start, and the other commands find it here.\n\
+                     # What you add stays: [secrets], [grants.<component>].\n\
+                     [database]\n";
 
 /// What the log says, unless the file says something else: that a build is in service,
 /// what handlers say, and what goes wrong.
@@ -105,7 +106,8 @@ mod tests {
     #[test]
     fn what_a_person_added_stays_and_what_dev_needs_is_set() {
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let first = text(HEADER, admin).unwrap();
+        let first = text(FIRST, admin).unwrap();
+        assert!(first.starts_with(FIRST), "{first}");
         assert_eq!(text(&first, admin).unwrap(), first);
         let grants = "\n[grants.hello]\ncapabilities = [\"http\"] # for the chat\n";
         let changed = first.replace("sqlite://qx.db", "sqlite://prod.db") + grants;
