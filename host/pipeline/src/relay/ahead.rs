@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use qx_events::Fault;
 use qx_events::ports::Lease;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::batch::{Batch, Sorted};
 use super::{Held, Relay, RowOrder};
@@ -98,11 +98,15 @@ impl Relay {
             return Ok(Batch::default());
         };
         let (outbox, limit) = (Arc::clone(&self.outbox), self.config.batch);
-        let reading = tokio::spawn(async move {
+        let mut reading = JoinSet::new(); // Ends it, when nobody waits for it.
+        reading.spawn(async move {
             let rows = outbox.pending_beside(&in_hand, limit).await?;
             Ok(Batch::of(rows))
         });
-        let read = AbortOnDropHandle::new(reading).await;
-        read.unwrap_or_else(|error| Err(Fault::transient("read rows ahead", error)))
+        match reading.join_next().await {
+            Some(Ok(read)) => read,
+            Some(Err(error)) => Err(Fault::transient("read rows ahead", error)),
+            None => Ok(Batch::default()),
+        }
     }
 }
