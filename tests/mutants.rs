@@ -41,9 +41,9 @@ const MUTANTS: [Mutant; 12] = [
     Mutant {
         name: "marked before it is published",
         file: "host/pipeline/src/relay.rs",
-        from: "        let before = ahead.unmarked();\n        let work = futures::future::join3(\n",
-        to: "        let before = ahead.unmarked();\n        let early = rows.iter().map(|row| PublishedRow {\n            \
-             seq: row.seq,\n            \
+        from: "        let in_hand = self.in_hand(&batch, before.as_ref());\n        let work = futures::future::join3(\n",
+        to: "        let in_hand = self.in_hand(&batch, before.as_ref());\n        let early = batch.seqs().map(|seq| PublishedRow {\n            \
+             seq,\n            \
              stored: qx_events::ports::StoredAt { stream: String::new(), sequence: 0, duplicate: false },\n            \
              stream_created_ns: None,\n        });\n        \
              let sorted = Sorted { stored: early.collect(), ..Sorted::default() };\n        \

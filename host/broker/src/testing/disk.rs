@@ -1,7 +1,8 @@
 //! A small disk of its own for a nats-server: it can be filled and freed.
 //!
 //! A mount in a namespace that ends with its holder: nothing of it is seen outside,
-//! and nothing stays. Needs root, or user namespaces.
+//! and nothing stays. Needs root, or user namespaces; a root that was changed
+//! (`chroot`) has no user namespaces.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -45,6 +46,10 @@ impl Disk {
         if !is_root() {
             unshare.arg("--map-root-user");
         }
+        if !root_is_a_mount() {
+            // What is no mount cannot be made private. `drop` unmounts what is seen outside.
+            unshare.args(["--propagation", "unchanged"]);
+        }
         let holder = unshare
             .args(["--mount", "sh", "-c", &script])
             .stdin(Stdio::null())
@@ -79,7 +84,7 @@ impl Disk {
         };
         let (holder, real) = (self.holder.id(), find_program()?);
         let script = format!(
-            "#!/bin/sh\nexec nsenter --target {holder} {user} --mount -- '{}' \"$@\"\n",
+            "#!/bin/sh\nexec nsenter --target {holder} {user} --mount --root -- '{}' \"$@\"\n",
             real.display()
         );
         std::fs::write(&program, script)?;
@@ -121,10 +126,23 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
+        if !root_is_a_mount() {
+            let mut unmount = Command::new("umount");
+            unmount.arg("--lazy").arg(self.folder.path().join("store"));
+            // An error means that it was not seen here.
+            drop(unmount.stderr(Stdio::null()).status());
+        }
         // An error means that it is dead already.
         drop(self.holder.kill());
         drop(self.holder.wait());
     }
+}
+
+/// Not so after a `chroot` into a folder.
+fn root_is_a_mount() -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mut places = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    places.any(|place| place == "/")
 }
 
 fn is_root() -> bool {

@@ -226,13 +226,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let builds = Builds::new(dir.path().join("builds"), 3);
         let first = build("0");
+        let begun = fs::metadata(dir.path()).unwrap().modified().unwrap();
         for n in 0..6 {
             let own = build(&n.to_string());
             builds.keep(&stars(), &own, &[first.digest()]).unwrap();
             assert_eq!(builds.read(&stars(), own.digest()).unwrap(), own);
+            // The system's clock for files stands still for milliseconds: two builds can
+            // have one time, and neither is the older.
+            let place = fs::File::open(builds.place(&stars(), own.digest())).unwrap();
+            place.set_modified(begun + Duration::from_secs(n)).unwrap();
         }
-        let kept = |n: &i32| builds.has(&stars(), build(&n.to_string()).digest());
-        let kept: Vec<i32> = (0..6).filter(kept).collect();
+        let kept = |n: &u64| builds.has(&stars(), build(&n.to_string()).digest());
+        let kept: Vec<u64> = (0..6).filter(kept).collect();
         assert_eq!(kept, [0, 4, 5], "what is needed stays");
         let gone = builds.read(&stars(), build("1").digest()).unwrap_err();
         assert!(matches!(gone, NoBuild::NotKept { .. }), "{gone}");
