@@ -69,7 +69,7 @@ async fn ours(
         let marks: i64 = sqlx::query_scalar("SELECT count(*) FROM qx_inbox")
             .fetch_one(&pool)
             .await?;
-        let open = "SELECT count(*) FROM qx_outbox_events WHERE published_at IS NULL AND failed_at IS NULL";
+        let open = "SELECT count(*) FROM qx_outbox_events WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL";
         let open: i64 = sqlx::query_scalar(open).fetch_one(&pool).await?;
         if marks == i64::try_from(rows)? && open == 0 {
             break;

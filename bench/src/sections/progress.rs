@@ -101,10 +101,10 @@ pub(crate) async fn relayed(
     }
 }
 
-/// Rows that wait.
+/// Rows that wait. In the words of their index: else each look reads all that are kept.
 pub(crate) async fn pending(pool: &sqlx::PgPool) -> anyhow::Result<i64> {
-    let sql =
-        "SELECT count(*) FROM qx_outbox_events WHERE published_at IS NULL AND failed_at IS NULL";
+    let sql = "SELECT count(*) FROM qx_outbox_events
+               WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL";
     Ok(sqlx::query_scalar(sql).fetch_one(pool).await?)
 }
 
