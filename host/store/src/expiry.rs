@@ -13,7 +13,7 @@ use crate::store::Store;
 const POSTGRES: &str = "
     DELETE FROM qx_dead_letters WHERE id = ANY(ARRAY(
         SELECT id FROM qx_dead_letters
-        WHERE failed_at < clock_timestamp() - $1 * interval '1 second'
+        WHERE failed_at < statement_timestamp() - $1 * interval '1 second'
           AND retry_requested_at IS NULL
         ORDER BY failed_at LIMIT $2 FOR UPDATE SKIP LOCKED))
     RETURNING coalesce(component, 'no-component')";

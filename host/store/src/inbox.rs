@@ -7,10 +7,11 @@ use qx_events::Fault;
 
 use crate::store::Store;
 
+/// By the time of the statement: no index serves a clock that goes on meanwhile.
 const POSTGRES: &str = "
     DELETE FROM qx_inbox WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM qx_inbox AS mark
-        WHERE handled_at < clock_timestamp() - $1 * interval '1 second'
+        WHERE handled_at < statement_timestamp() - $1 * interval '1 second'
           AND NOT EXISTS (SELECT FROM qx_dead_letters AS letter
                           WHERE letter.component = mark.component AND letter.event_id = mark.event_id)
         LIMIT $2 FOR UPDATE SKIP LOCKED))";
@@ -32,7 +33,7 @@ const SQLITE: &str = "
 const POSTGRES_ATTEMPTS: &str = "
     DELETE FROM qx_attempts WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM qx_attempts
-        WHERE noted_at < clock_timestamp() - $1 * interval '1 second'
+        WHERE noted_at < statement_timestamp() - $1 * interval '1 second'
         LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
 const SQLITE_ATTEMPTS: &str = "
