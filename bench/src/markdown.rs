@@ -159,7 +159,7 @@ fn latency(report: &Report) -> String {
                     .name
                     .replace("qx-events and qx-worker at their defaults", "predecessor"),
                 figure.median()?,
-                figure.name.starts_with("commit"),
+                figure.name.starts_with("commit") || figure.name.starts_with("the first"),
             ))
         })
         .collect();

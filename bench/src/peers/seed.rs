@@ -59,17 +59,37 @@ const TABLE: &str = "
     CREATE INDEX ix_outbox_event_name ON qx_outbox_events (event_name);";
 
 /// Starts a part of it, and waits until its loop begins.
-pub(crate) async fn start(
-    lab: &Lab,
-    world: &World<'_>,
-    role: &str,
-    args: &[&str],
-) -> anyhow::Result<Peer> {
+async fn start(lab: &Lab, world: &World<'_>, role: &str, args: &[&str]) -> anyhow::Result<Peer> {
     let python = lab.peers.seed_python.as_ref();
     let mut command = Command::new(python.context("the predecessor is not installed")?);
     command.arg(peers::script("seed.py")).arg(role).args(args);
     command.env("PYTHONWARNINGS", "ignore");
     Peer::start(command, world.path(&format!("seed-{role}.log"))).await
+}
+
+/// Its relay, on the tables of this world.
+pub(crate) async fn start_relay(
+    lab: &Lab,
+    world: &World<'_>,
+    manner: Manner,
+) -> anyhow::Result<Peer> {
+    let url = lab.servers().await?.broker.nats.url();
+    let [batch, pause] = manner.relay();
+    let args = [&world.database_url, &url, &world.prefix, batch, pause];
+    start(lab, world, "relay", &args).await
+}
+
+/// Its worker, on the stream of this world. `also`: what else it is told.
+pub(crate) async fn start_worker(
+    lab: &Lab,
+    world: &World<'_>,
+    manner: Manner,
+    also: &[&str],
+) -> anyhow::Result<Peer> {
+    let url = lab.servers().await?.broker.nats.url();
+    let mut args = vec![&*url, &world.stream, &world.prefix, manner.worker()];
+    args.extend(also);
+    start(lab, world, "worker", &args).await
 }
 
 /// What the report says where it is not there.
@@ -108,15 +128,7 @@ pub(crate) async fn relay(
     raw::make_stream(&world).await?;
     let pool = world.pool().await?;
     fill(&pool, rows).await?;
-    let [batch, pause] = manner.relay();
-    let url = broker.nats.url();
-    let python = start(
-        lab,
-        &world,
-        "relay",
-        &[&world.database_url, &url, &world.prefix, batch, pause],
-    )
-    .await?;
+    let python = start_relay(lab, &world, manner).await?;
     let context = world.jetstream().await?;
     let mut clock = Clock::new(&world, Some(python.pid()), rows);
     let sql = "SELECT count(*) FROM qx_outbox_events WHERE published_at IS NULL";
@@ -154,14 +166,7 @@ pub(crate) async fn worker(
     let world = World::new(lab, Ground::Servers(broker), BEST).await?;
     raw::make_stream(&world).await?;
     raw::publish(&world, &orders(0, count, ENVELOPE_BYTES)?).await?;
-    let url = broker.nats.url();
-    let python = start(
-        lab,
-        &world,
-        "worker",
-        &[&url, &world.stream, &world.prefix, manner.worker()],
-    )
-    .await?;
+    let python = start_worker(lab, &world, manner, &[]).await?;
     let speed = progress::consumed(&world, python.pid(), 0, count).await?;
     report.add_with_cpu(
         section,
@@ -204,25 +209,11 @@ pub(crate) async fn both(
     manner: Manner,
     rows: u64,
 ) -> anyhow::Result<(Peer, Peer)> {
-    let url = lab.servers().await?.broker.nats.url();
     raw::make_stream(world).await?;
     let pool = world.pool().await?;
     fill(&pool, rows).await?;
     pool.close().await;
-    let worker = start(
-        lab,
-        world,
-        "worker",
-        &[&url, &world.stream, &world.prefix, manner.worker()],
-    )
-    .await?;
-    let [batch, pause] = manner.relay();
-    let relay = start(
-        lab,
-        world,
-        "relay",
-        &[&world.database_url, &url, &world.prefix, batch, pause],
-    )
-    .await?;
+    let worker = start_worker(lab, world, manner, &[]).await?;
+    let relay = start_relay(lab, world, manner).await?;
     Ok((worker, relay))
 }

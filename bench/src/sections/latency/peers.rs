@@ -12,6 +12,7 @@ use super::{HERE, Outbox, ms, produce, seconds};
 use crate::cpu;
 use crate::host::{Ground, Tuning, World};
 use crate::lab::{Lab, PATIENCE};
+use crate::peers::seed::Manner;
 use crate::peers::{graphile, seed};
 use crate::report::{Report, percentile};
 use crate::sections::raw;
@@ -67,21 +68,8 @@ pub(super) async fn predecessor(lab: &Lab, report: &mut Report) -> anyhow::Resul
     let world = World::new(lab, Ground::Servers(broker), Tuning::default()).await?;
     raw::make_stream(&world).await?;
     let pool = world.pool().await?;
-    let url = broker.nats.url();
-    let worker = seed::start(
-        lab,
-        &world,
-        "worker",
-        &[&url, &world.stream, &world.prefix, "4", "says"],
-    )
-    .await?;
-    let relay = seed::start(
-        lab,
-        &world,
-        "relay",
-        &[&world.database_url, &url, &world.prefix, "100", "0.5"],
-    )
-    .await?;
+    let worker = seed::start_worker(lab, &world, Manner::Default, &["says"]).await?;
+    let relay = seed::start_relay(lab, &world, Manner::Default).await?;
     let count = RATE_SEED * seconds(lab.size);
     let committed: HashMap<_, _> = produce(&pool, Outbox::Ours, RATE_SEED, count)
         .await?
