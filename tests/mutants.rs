@@ -103,6 +103,26 @@ const MUTANTS: [Mutant; 12] = [
         killer: killer(STORE, "postgres::an_event_is_handled_once"),
     },
     Mutant {
+        name: "a value that was changed since it was read is written over",
+        file: "migrations/postgres/0015_settle.sql",
+        from: "        WHERE s.ctid = f.place AND s.version = f.version;\n",
+        to: "        WHERE s.ctid = f.place;\n",
+        killer: killer(
+            STORE,
+            "postgres::a_key_made_again_does_not_match_its_old_version",
+        ),
+    },
+    Mutant {
+        name: "who was fenced off settles straight away",
+        file: "migrations/postgres/0015_settle.sql",
+        from: "        WHERE l.token = t.token;\n",
+        to: "        WHERE l.token >= t.token;\n",
+        killer: killer(
+            STORE,
+            "postgres::what_was_fenced_off_commits_nothing_and_its_group_goes_through",
+        ),
+    },
+    Mutant {
         name: "the bound on state is looked at only of who was found full before",
         file: "host/store/src/postgres/ledger.rs",
         from: "    if look == Look::Last && sizes.iter().any(over) {",

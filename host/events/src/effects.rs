@@ -27,8 +27,24 @@ impl Effects {
 pub struct StateRead {
     /// The key.
     pub key: String,
-    /// Version that was read; `None` when there was no value.
-    pub version: Option<i64>,
+    /// The value that was read; `None` when there was none.
+    pub seen: Option<StateSeen>,
+}
+
+/// What is remembered of a value that a call has read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateSeen {
+    /// Its version.
+    pub version: i64,
+    /// Its size.
+    pub bytes: usize,
+}
+
+impl StateRead {
+    /// The version that was read.
+    pub fn version(&self) -> Option<i64> {
+        self.seen.map(|seen| seen.version)
+    }
 }
 
 /// A key of a component's state, as a call left it.

@@ -41,7 +41,7 @@ pub use dead_letter::{
     NameFilter,
 };
 pub use digest::Digest;
-pub use effects::{Effects, StateRead, StateWrite};
+pub use effects::{Effects, StateRead, StateSeen, StateWrite};
 pub use envelope::{Envelope, Malformed};
 pub use fault::{Fault, Lasting};
 pub use key::{InvalidOrderingKey, ORDERING_KEY_BYTES_MAX, OrderingKey};

@@ -16,6 +16,8 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::native::Native;
+
 /// Grows when the form of an entry changes.
 const FORMAT: &str = "qx-cwasm-1";
 
@@ -83,7 +85,7 @@ impl Cache {
     }
 
     /// The compiled component, when there is one that this engine can run.
-    pub(crate) fn get(&self, engine: &Engine, digest: Digest) -> Option<Component> {
+    pub(crate) fn get(&self, engine: &Engine, digest: Digest) -> Option<Native> {
         let path = self.path(engine, digest);
         if !is_whole(&path)? {
             tracing::warn!(path = %path.display(), "compiling again: a cache entry is damaged");
@@ -100,6 +102,7 @@ impl Cache {
                 tracing::warn!(path = %path.display(), %error, "compiling again: a cache entry does not load");
             })
             .ok()
+            .map(Native::mapped)
     }
 
     /// Keeps a component's native code. Written aside and renamed: an entry is whole

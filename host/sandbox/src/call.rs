@@ -49,6 +49,7 @@ use crate::life::Retired;
 use crate::log_sink::{CallId, Cost, Counted, LogSink};
 use crate::slots::{Keep, Owner, Slot, Slots, Tenancy, Terms, Use};
 use crate::threads::{Pace, Threads};
+use crate::ticker::Ticker;
 
 /// What a guest may hand over in one host call, in values of the largest size:
 /// room for a value and the names around it, and for a line that will be cut.
@@ -75,6 +76,8 @@ pub(crate) struct Build {
     pub(crate) owner: Owner,
     /// Slots of the whole process.
     pub(crate) slots: Arc<Slots<Instance>>,
+    /// Interrupts it.
+    pub(crate) ticker: Arc<Ticker>,
 }
 
 /// An instance and its slot, or a slot for one. In this order they go.
@@ -232,6 +235,7 @@ impl Build {
             let own = (Arc::clone(&log), cpu);
             Instance::new(self, invocation, own, end)
         };
+        let _running = self.ticker.running();
         let given = Given::new(&envelope, trace.as_ref(), attempt);
         let answer = instance.enter(&self.pre, entry, given).await;
         log.finish();

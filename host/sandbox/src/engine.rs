@@ -3,14 +3,13 @@
 //! Off: threads, shared memory, garbage collection, exceptions, async components.
 //! What they would add to the surface no handler needs.
 
-use std::time::Duration;
-
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy,
     WasmBacktraceDetails,
 };
 
 use crate::error::SandboxError;
+use crate::ticker::Ticker;
 
 /// Whether the steps of a guest are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,10 +21,6 @@ pub enum Metering {
     /// engine that does not is of no use to it.
     Fuel,
 }
-
-/// How often a running guest is asked to let others run. Shorter costs nothing
-/// measurable and makes the clock of a deadline finer.
-const TICK: Duration = Duration::from_millis(10);
 
 /// Stack of a guest. Interpreters compiled to WebAssembly stay below it.
 pub(crate) const GUEST_STACK_BYTES: usize = 512 << 10;
@@ -149,22 +144,17 @@ fn pool(instances_max: u32, memory_bytes_max: usize, scan: Enabled) -> PoolingAl
     pool
 }
 
-/// Starts the clock that interrupts guests: a thread of its own, because guests
-/// that spin can occupy every thread of the runtime. It ends with the engine.
-pub(crate) fn start_ticker(engine: &Engine) -> Result<(), SandboxError> {
+/// Starts the clock that interrupts guests. It ends with the engine.
+pub(crate) fn start_ticker(engine: &Engine) -> Result<Ticker, SandboxError> {
     let engine = engine.weak();
-    std::thread::Builder::new()
-        .name("qx-epoch".to_owned())
-        .spawn(move || {
-            while let Some(engine) = engine.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                #[expect(clippy::disallowed_methods, reason = "this thread is a clock")]
-                std::thread::sleep(TICK);
-            }
+    let tick = move || {
+        let engine = engine.upgrade();
+        engine.is_some_and(|engine| {
+            engine.increment_epoch();
+            true
         })
-        .map(|_| ())
-        .map_err(SandboxError::Ticker)
+    };
+    Ticker::start(tick).map_err(SandboxError::Ticker)
 }
 
 #[cfg(test)]

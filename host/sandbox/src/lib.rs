@@ -18,6 +18,7 @@ mod life;
 mod limits;
 mod log_sink;
 mod manifest;
+mod native;
 mod outside;
 mod routes_section;
 mod sandbox;
@@ -29,6 +30,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod ticker;
 mod typed;
 
 pub use compile::{ChildCompiler, Compilation, compile_as_child};

@@ -13,7 +13,7 @@ use qx_events::{Binding, Component as ServedComponent, ComponentName, Digest};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{HasSelf, Linker};
 
 use crate::bind::{Bound, bind};
 use crate::cache::Cache;
@@ -28,10 +28,12 @@ use crate::imports;
 use crate::inspect::{check_memory, check_world, exports, handlers};
 use crate::log_sink::LogSink;
 use crate::manifest::Manifest;
+use crate::native::Native;
 use crate::routes_section::{self, Route};
 use crate::slots::{self, Slots};
 use crate::surface::Surface;
 use crate::threads::Threads;
+use crate::ticker::Ticker;
 use crate::typed::PayloadType;
 
 /// Largest component by default. Python's have 18 MB.
@@ -109,6 +111,7 @@ struct Inner {
     compiling: Semaphore,
     slots: Arc<Slots<Instance>>,
     threads: Arc<Threads<Ran>>,
+    ticker: Arc<Ticker>,
     config: SandboxConfig,
 }
 
@@ -158,7 +161,7 @@ impl Sandbox {
             config.metering,
         )?;
         let linker = linker(&engine).map_err(SandboxError::Contract)?;
-        crate::engine::start_ticker(&engine)?;
+        let ticker = Arc::new(crate::engine::start_ticker(&engine)?);
         let cache = config.cache_dir.as_deref().and_then(|folder| {
             Cache::open(folder)
                 .inspect_err(|refused| {
@@ -179,6 +182,7 @@ impl Sandbox {
                 compiling: Semaphore::new(1),
                 slots,
                 threads: Arc::new(threads),
+                ticker,
                 config,
             }),
         })
@@ -203,10 +207,11 @@ impl Sandbox {
             }
             (Compilation::InProcess | Compilation::Child(_), checked) => checked,
         };
-        let (loaded, handler) = self
+        let (loaded, handler, native) = self
             .aside(move |inner| inner.finish(checked, manifest))
             .await?;
         handler.rehearse().await?;
+        native.give_back();
         Ok(loaded)
     }
 
@@ -225,7 +230,7 @@ impl Sandbox {
 /// How far a component is on its way.
 enum Checked {
     /// Its native code was there already.
-    Kept { component: Component, named: Named },
+    Kept { native: Native, named: Named },
     /// To be compiled.
     New(New),
     /// Compiled elsewhere.
@@ -276,7 +281,7 @@ impl Inner {
         let kept = self.cache.as_ref();
         Ok(
             match kept.and_then(|cache| cache.get(&self.engine, named.digest)) {
-                Some(component) => Checked::Kept { component, named },
+                Some(native) => Checked::Kept { native, named },
                 None => Checked::New(New { bytes, named }),
             },
         )
@@ -286,9 +291,9 @@ impl Inner {
         &self,
         checked: Checked,
         manifest: Manifest,
-    ) -> Result<(Loaded, Arc<ComponentHandler>), LoadError> {
-        let (component, named) = match checked {
-            Checked::Kept { component, named } => (component, named),
+    ) -> Result<(Loaded, Arc<ComponentHandler>, Native), LoadError> {
+        let (native, named) = match checked {
+            Checked::Kept { native, named } => (native, named),
             Checked::Compiled { new, code } => (self.keep(&code, new.named.digest)?, new.named),
             Checked::New(new) => {
                 let code = compile::in_process(&self.engine, &new.bytes)?;
@@ -300,15 +305,16 @@ impl Inner {
             imports,
             routes,
         } = named;
-        check_memory(&component, &manifest)?;
+        let component = &native.component;
+        check_memory(component, &manifest)?;
         let pre = self
             .linker
-            .instantiate_pre(&component)
+            .instantiate_pre(component)
             .map_err(LoadError::Link)?;
-        let mut found = exports(&component);
+        let mut found = exports(component);
         let Bound { exports, bindings } =
             bind(&manifest.name, &found.candidates, &found.others, &routes)?;
-        let handlers = handlers(&component, &exports, &mut found.typed)?;
+        let handlers = handlers(component, &exports, &mut found.typed)?;
         let payloads = handlers
             .iter()
             .map(|h| h.takes.payload().cloned())
@@ -326,6 +332,7 @@ impl Inner {
             metering: self.config.metering,
             owner: self.slots.owner(),
             slots: Arc::clone(&self.slots),
+            ticker: Arc::clone(&self.ticker),
         };
         let callable = Arc::new(ComponentHandler {
             build: Arc::new(build),
@@ -351,7 +358,7 @@ impl Inner {
             imports,
             handler,
         };
-        Ok((loaded, callable))
+        Ok((loaded, callable, native))
     }
 
     fn check_sizes(&self, bytes: &[u8], manifest: &Manifest) -> Result<(), LoadError> {
@@ -377,13 +384,13 @@ impl Inner {
     }
 
     /// Keeps native code for the next start, and takes it into this process.
-    fn keep(&self, code: &[u8], digest: Digest) -> Result<Component, LoadError> {
+    fn keep(&self, code: &[u8], digest: Digest) -> Result<Native, LoadError> {
         if let Some(cache) = &self.cache {
             match cache.put(&self.engine, code, digest) {
                 // Mapped from the file, it is shared between processes.
                 Ok(()) => {
-                    if let Some(component) = cache.get(&self.engine, digest) {
-                        return Ok(component);
+                    if let Some(native) = cache.get(&self.engine, digest) {
+                        return Ok(native);
                     }
                 }
                 Err(error) => {
@@ -391,7 +398,7 @@ impl Inner {
                 }
             }
         }
-        compile::take(&self.engine, code)
+        compile::take(&self.engine, code).map(Native::own)
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! A call begins where it was made, and most end there within their first turn. One
 //! that still computes when its turn is over goes to these threads, and comes back
-//! to wait for what it asks of the host. There every component has its turn after
+//! to wait for what it asks of the host; the calls after one that was long begin
+//! there. A busy machine lets a short call look long by the wall: so one that looks
+//! long has the next one measured exactly, and that one tells. There every component has its turn after
 //! the other, whatever the number of its calls. The threads have a lower priority
 //! than the host's.
 //!
@@ -10,7 +12,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -21,7 +23,7 @@ use crate::call::cpu::CpuMeter;
 use crate::slots::Owner;
 
 /// A call that used more than this is long: the next ones of its component begin on
-/// the guests' threads. Less than what going there costs is not worth it.
+/// the guests' threads, if it is certain. Less than what going there costs is not worth it.
 const SHORT: Duration = Duration::from_millis(1);
 
 /// How many calls begin there after a long one: a component that is long now and
@@ -36,21 +38,35 @@ pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Whether the calls of a component are long.
 #[derive(Debug, Default)]
-pub(crate) struct Pace(AtomicU32);
+pub(crate) struct Pace {
+    /// So many more begin on the guests' threads.
+    long: AtomicU32,
+    /// One has looked long, and it is not certain that it was.
+    in_doubt: AtomicBool,
+}
 
 impl Pace {
     /// Where the next call begins; `true`: on the guests' threads.
     fn is_long(&self) -> bool {
         let less = |calls: u32| calls.checked_sub(1);
         let less = self
-            .0
+            .long
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         less.is_ok()
     }
 
-    fn saw(&self, used: Duration) {
-        if used > SHORT {
-            self.0.store(LONG_CALLS, Ordering::Relaxed);
+    /// Whether the next call is to be measured exactly.
+    fn is_in_doubt(&self) -> bool {
+        let doubt = &self.in_doubt;
+        doubt.load(Ordering::Relaxed) && doubt.swap(false, Ordering::Relaxed)
+    }
+
+    /// What a call has used, and whether that is certain.
+    fn saw(&self, used: Duration, is_sure: bool) {
+        match (used > SHORT, is_sure) {
+            (true, true) => self.long.store(LONG_CALLS, Ordering::Relaxed),
+            (true, false) => self.in_doubt.store(true, Ordering::Relaxed),
+            (false, _) => {}
         }
     }
 }
@@ -88,6 +104,9 @@ impl<T: Send + 'static> Threads<T> {
         owner: Owner,
         (pace, cpu): (&Arc<Pace>, &Arc<CpuMeter>),
     ) -> Call<T> {
+        if pace.is_in_doubt() {
+            cpu.measure_exactly();
+        }
         Call {
             here: Some(work),
             job: None,
@@ -147,7 +166,6 @@ impl<T: Send + 'static> Future for Call<T> {
         match work.as_mut().poll(cx) {
             Poll::Ready(output) => this.done(output),
             Poll::Pending if this.cpu.turn_is_over() => {
-                this.pace.saw(Duration::MAX);
                 this.send(work, cx.waker());
                 Poll::Pending
             }
@@ -161,7 +179,7 @@ impl<T: Send + 'static> Future for Call<T> {
 
 impl<T: Send + 'static> Call<T> {
     fn done(&self, output: T) -> Poll<T> {
-        self.pace.saw(self.cpu.used());
+        self.pace.saw(self.cpu.used(), self.cpu.is_sure());
         Poll::Ready(output)
     }
 

@@ -15,6 +15,7 @@ mod letter;
 mod letter_sql;
 mod migrate;
 mod postgres;
+mod presumed;
 pub mod producer;
 mod record;
 mod settlement;

@@ -26,7 +26,7 @@ const POSTGRES: &[File] = files!(
     "postgres": "0001_outbox.sql", "0002_dead_letters.sql", "0003_ledger.sql",
     "0004_stream_identity.sql", "0005_ordering_key.sql", "0006_attempts.sql",
     "0007_letters.sql", "0008_due.sql", "0009_pauses.sql", "0011_shards.sql",
-    "0012_deployments.sql", "0014_state_sizes.sql",
+    "0012_deployments.sql", "0014_state_sizes.sql", "0015_settle.sql",
 );
 const SQLITE: &[File] = files!(
     "sqlite": "0001_outbox.sql", "0002_dead_letters.sql", "0003_ledger.sql",

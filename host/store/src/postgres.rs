@@ -18,6 +18,7 @@ mod pauses;
 mod sizes;
 mod split;
 mod sql;
+mod straight;
 mod writers;
 
 use std::time::Duration;
@@ -107,6 +108,7 @@ pub struct Postgres {
     server: String,
     user: String,
     tight: sizes::Tight,
+    luck: straight::Luck,
 }
 
 /// A call's transaction.

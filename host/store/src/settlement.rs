@@ -33,7 +33,7 @@ pub(crate) struct StateKey<'a> {
 }
 
 impl<'a> StateKey<'a> {
-    fn of(settlement: &'a Settlement, key: &'a str) -> Self {
+    pub(crate) fn of(settlement: &'a Settlement, key: &'a str) -> Self {
         let tenant_id = settlement.tenant_id.unwrap_or(Uuid::nil());
         Self {
             component: settlement.component.as_str(),
@@ -96,7 +96,7 @@ pub(crate) fn touched<'a>(group: &'a [Settlement], fresh: &HashSet<Mark<'a>>) ->
         for read in &settlement.effects.reads {
             let key = StateKey::of(settlement, &read.key);
             touched.keys.insert(key);
-            if read.version.is_some() {
+            if read.seen.is_some() {
                 present.insert(key);
             } else {
                 touched.perhaps_absent.insert(key);
@@ -182,6 +182,13 @@ pub(crate) struct Grown {
     bounds: StateBounds,
 }
 
+/// See [`Plan::most`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StateMost {
+    pub(crate) keys: i64,
+    pub(crate) bytes: i64,
+}
+
 /// What is to be done for a group, once its keys are locked.
 #[derive(Debug, Default)]
 pub(crate) struct Plan<'a> {
@@ -245,7 +252,7 @@ fn is_current<'a>(
     settlement.effects.reads.iter().all(|read| {
         let key = StateKey::of(settlement, &read.key);
         !written.contains_key(&key)
-            && current.get(&key).map(|present| present.version) == read.version
+            && current.get(&key).map(|present| present.version) == read.version()
     })
 }
 
@@ -297,6 +304,20 @@ impl<'a> Plan<'a> {
     pub(crate) fn counts(&self) -> impl Iterator<Item = (&'a str, StateGrowth)> {
         let all = self.grown.iter().map(|(name, grown)| (*name, grown.growth));
         all.filter(|(_, growth)| !growth.is_none())
+    }
+
+    /// How much state a component may have after this, in a database's numbers. What does
+    /// not grow is not bounded.
+    pub(crate) fn most(&self, component: &str) -> StateMost {
+        let bound = |grew: i64, most: u64| {
+            let bound = i64::try_from(most).ok();
+            bound.filter(|_| grew > 0).unwrap_or(i64::MAX)
+        };
+        let grown = self.grown.get(component);
+        StateMost {
+            keys: grown.map_or(i64::MAX, |it| bound(it.growth.keys, it.bounds.keys)),
+            bytes: grown.map_or(i64::MAX, |it| bound(it.growth.bytes, it.bounds.bytes)),
+        }
     }
 
     /// Whether a component that has so much by now has grown past its bounds.

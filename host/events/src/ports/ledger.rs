@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::attempts::Known;
 use crate::digest::Digest;
-use crate::effects::Effects;
+use crate::effects::{Effects, StateSeen};
 use crate::fault::Fault;
 use crate::name::ComponentName;
 use crate::ports::Fence;
@@ -80,6 +80,16 @@ pub struct StateValue {
     pub value: String,
     /// Grows with every write.
     pub version: i64,
+}
+
+impl StateValue {
+    /// What a call remembers of it.
+    pub const fn seen(&self) -> StateSeen {
+        StateSeen {
+            version: self.version,
+            bytes: self.value.len(),
+        }
+    }
 }
 
 /// Where a value of state is.

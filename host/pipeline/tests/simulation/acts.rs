@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
-use qx_events::ports::Invocation;
+use qx_events::ports::{Invocation, StateValue};
 use qx_events::{
     Breach, Digest, Effects, Envelope, EventName, Fault, NewEvent, Outcome, StateRead, StateWrite,
 };
@@ -163,12 +163,12 @@ pub(crate) fn appends(key: fn(u128) -> String, takes: Duration) -> Act {
                 Err(fault) => return Outcome::HostFault(fault),
             };
             tokio::time::sleep(takes).await;
-            let version = found.as_ref().map(|state| state.version);
+            let seen = found.as_ref().map(StateValue::seen);
             let before = found.map_or_else(String::new, |state| state.value);
             Outcome::Done(Effects {
                 reads: vec![StateRead {
                     key: key.clone(),
-                    version,
+                    seen,
                 }],
                 writes: vec![StateWrite {
                     key,

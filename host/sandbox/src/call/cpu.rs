@@ -5,7 +5,8 @@
 //! microseconds is measured by the wall: nobody else ran meanwhile. After the first that
 //! was longer every turn is measured exactly. A guest overruns its budget by a tick of the
 //! epoch, and by what one host function takes; its first long turn may be counted for
-//! what it took in all, but for no more than two ticks.
+//! what it took in all, but for no more than two ticks. Whether it was the guest's is
+//! in doubt then, and the next call of its component is measured exactly from the start.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,6 +23,10 @@ const SHORT: Duration = Duration::from_micros(200);
 /// Most that a turn counts for which was measured by the wall.
 const BY_THE_WALL_MAX: Duration = Duration::from_millis(20);
 
+/// A turn that began within this time does not end at a tick of the epoch: ticks come
+/// when they come, also a moment after a short call has begun.
+const YOUNG: Duration = Duration::from_millis(1);
+
 /// No turn is running, or its beginning was not measured.
 const NOT_MEASURED: u64 = u64::MAX;
 
@@ -36,8 +41,10 @@ pub(crate) struct CpuMeter {
     turn: AtomicU64,
     /// The thread's time when the turn began, in nanoseconds.
     since: AtomicU64,
-    /// Whether a turn was long.
+    /// Whether turns are measured by the thread's clock.
     exact: AtomicBool,
+    /// Whether a turn was long by the wall: perhaps others ran meanwhile.
+    doubtful: AtomicBool,
     /// The call gave its turn up, and waits for nothing but the next.
     is_over: AtomicBool,
 }
@@ -50,6 +57,7 @@ impl Default for CpuMeter {
             turn: AtomicU64::new(NOT_MEASURED),
             since: AtomicU64::new(NOT_MEASURED),
             exact: AtomicBool::new(false),
+            doubtful: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         }
     }
@@ -60,6 +68,17 @@ impl CpuMeter {
     pub(crate) fn renew(&self) {
         self.used.store(0, Ordering::Relaxed);
         self.exact.store(false, Ordering::Relaxed);
+        self.doubtful.store(false, Ordering::Relaxed);
+    }
+
+    /// Every turn is measured exactly, also the first.
+    pub(crate) fn measure_exactly(&self) {
+        self.exact.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what was used was used by the call, and by nobody else.
+    pub(crate) fn is_sure(&self) -> bool {
+        !self.doubtful.load(Ordering::Relaxed)
     }
 
     /// Runs a future, and measures each of its turns.
@@ -103,8 +122,14 @@ impl CpuMeter {
     fn by_the_wall(&self, took: u64) -> u64 {
         if took > nanos(SHORT) {
             self.exact.store(true, Ordering::Relaxed);
+            self.doubtful.store(true, Ordering::Relaxed);
         }
         took.min(nanos(BY_THE_WALL_MAX))
+    }
+
+    /// Whether the turn that runs has only just begun.
+    pub(crate) fn turn_is_young(&self) -> bool {
+        self.running() < nanos(YOUNG)
     }
 
     /// The call's turn ends here. Whoever runs it gives it the next one.

@@ -65,6 +65,7 @@ impl Instance {
         let (max, used) = (limits.cpu, Arc::clone(&cpu));
         // Touches the store's data and nothing else.
         store.epoch_deadline_callback(move |mut store| {
+            let is_young = used.turn_is_young();
             if used.used() > max {
                 let max = max.as_millis();
                 let what = format!("used more than {max} ms of processor time (limits.cpu_ms)");
@@ -72,6 +73,9 @@ impl Instance {
             }
             if store.data().is_stopped() {
                 return Ok(UpdateDeadline::Interrupt);
+            }
+            if is_young {
+                return Ok(UpdateDeadline::Continue(TICKS_PER_TURN));
             }
             let turn = Box::pin(CpuMeter::next_turn(Arc::clone(&used)));
             Ok(UpdateDeadline::YieldCustom(TICKS_PER_TURN, turn))

@@ -94,6 +94,7 @@ impl Build {
         let log = Arc::clone(&own.0);
         let mut instance = Instance::new(self, invocation, own, End::untold());
         instance.context().purpose = Purpose::Rehearsal;
+        let _running = self.ticker.running();
         let guest = instance.come_up(&self.pre).await;
         log.finish();
         let (counted, answer) = (instance.counted(), guest.map(|_| Ok(())));

@@ -58,7 +58,7 @@ impl State {
             .into_iter()
             .map(|(key, seen)| StateRead {
                 key,
-                version: seen.map(|seen| seen.version),
+                seen: seen.as_ref().map(StateValue::seen),
             })
             .collect();
         reads.sort_unstable_by(|left, right| left.key.cmp(&right.key));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qx_events::{Due, Outcome, Pattern, StateRead, StateWrite};
+use qx_events::{Due, Outcome, Pattern, StateRead, StateSeen, StateWrite};
 
 use super::world::{ID, PARENT, World, effects};
 use crate::Metering;
@@ -145,7 +145,10 @@ async fn a_call_reads_what_is_committed_and_then_what_it_wrote_itself() {
     assert_eq!(world.logged(), ["41", "41", "42", "none"]);
     let read = StateRead {
         key: "stars".to_owned(),
-        version: Some(7),
+        seen: Some(StateSeen {
+            version: 7,
+            bytes: 2,
+        }),
     };
     assert_eq!(effects.reads, [read]);
     let write = |key: &str, value: Option<&str>| StateWrite {
@@ -165,7 +168,7 @@ async fn a_key_without_a_value_is_remembered_as_such() {
     let fields = STATE_FIELDS.replace("\"stars\"", "\"moons\"");
     let effects = effects(world.run(ping("(call $show) (call $ok)", &fields)).await);
     assert_eq!(effects.reads[0].key, "moons");
-    assert_eq!(effects.reads[0].version, None);
+    assert_eq!(effects.reads[0].seen, None);
 }
 
 #[tokio::test]

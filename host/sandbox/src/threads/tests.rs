@@ -1,7 +1,5 @@
 //! The guests' threads with futures that say themselves when their turn is over.
 
-use std::sync::atomic::AtomicBool;
-
 use super::*;
 use crate::slots::Slots;
 
@@ -61,6 +59,24 @@ impl World {
         self.threads.run(work, self.owner, (&self.pace, &cpu))
     }
 
+    /// A call that computes for so long.
+    fn spin(&self, time: Duration) -> Call<u32> {
+        let cpu = Arc::new(CpuMeter::default());
+        let (meter, threads) = (Arc::clone(&cpu), Arc::clone(&self.seen));
+        let work = Box::pin(async move {
+            let spin = async {
+                let name = std::thread::current().name().unwrap_or("none").to_owned();
+                threads.lock().unwrap().push(name);
+                while meter.used() < time {
+                    std::hint::spin_loop();
+                }
+            };
+            meter.measured(spin).await;
+            7
+        });
+        self.threads.run(work, self.owner, (&self.pace, &cpu))
+    }
+
     /// `g`: a turn on a guests' thread; `h`: on the host's.
     fn seen(&self) -> String {
         let seen = std::mem::take(&mut *self.seen.lock().unwrap());
@@ -76,19 +92,44 @@ impl World {
 }
 
 #[tokio::test]
-async fn a_short_call_runs_where_it_was_made_and_a_long_one_does_not() {
+async fn a_call_goes_away_when_its_turn_is_over() {
     let world = World::new();
     assert_eq!(world.call(0).await, 7);
     assert_eq!(world.seen(), "hh");
     assert_eq!(world.call(3).await, 7);
     // One turn here, then there; it waits there, and is asked again here.
     assert_eq!(world.seen(), "hgggh");
+    assert_eq!(world.call(0).await, 7);
+    assert_eq!(
+        world.seen(),
+        "hh",
+        "a tick met it, which says nothing of the next"
+    );
+}
+
+#[tokio::test]
+async fn after_a_call_that_was_long_for_certain_the_next_ones_begin_away() {
+    let world = World::new();
+    world.pace.saw(SHORT * 2, true);
     for _ in 0..LONG_CALLS {
         assert_eq!(world.call(0).await, 7);
-        assert_eq!(world.seen(), "gh", "what was long is expected to be");
+        assert_eq!(world.seen(), "gh");
     }
     assert_eq!(world.call(0).await, 7);
     assert_eq!(world.seen(), "hh");
+}
+
+#[tokio::test]
+async fn a_call_that_looked_long_has_the_next_one_measured_exactly() {
+    let world = World::new();
+    world.pace.saw(SHORT * 2, false); // Others may have had the processor meanwhile.
+    assert_eq!(world.call(0).await, 7);
+    assert_eq!(world.seen(), "hh", "it was short");
+    world.pace.saw(SHORT * 2, false);
+    assert_eq!(world.spin(SHORT * 2).await, 7);
+    assert_eq!(world.seen(), "h");
+    assert_eq!(world.call(0).await, 7);
+    assert_eq!(world.seen(), "gh", "it was long");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use sqlx::{ConnectOptions, Connection, Executor, Row};
 
 use super::connections::Connections;
 use super::sizes::Tight;
+use super::straight::Luck;
 use super::{Postgres, SETTINGS, Statements};
 use crate::error::StoreError;
 use crate::fault::{NoAnswer, sqlstate};
@@ -89,6 +90,7 @@ impl Postgres {
             server,
             user,
             tight: Tight::default(),
+            luck: Luck::default(),
         })
     }
 

@@ -112,3 +112,34 @@ contract! {
     letters_at_work::a_letter_that_is_being_retried_is_not_edited,
     letters_at_work::letters_expire_a_few_at_a_time_and_never_one_that_is_asked_for,
 }
+
+// What settles a group, where nothing is as it was read.
+contract! {
+    wary:
+    ledger::an_event_is_handled_once,
+    ledger::the_same_event_twice_in_a_group_is_a_duplicate,
+    ledger::state_is_kept_apart_by_component_and_tenant,
+    ledger::a_stale_read_is_a_conflict_and_leaves_nothing,
+    ledger::a_read_of_what_the_group_has_written_is_a_conflict,
+    ledger::a_duplicate_in_the_group_writes_nothing_that_others_could_read,
+    ledger::a_key_found_absent_must_still_be_absent,
+    ledger::a_key_made_again_does_not_match_its_old_version,
+    ledger::blind_writes_always_succeed,
+    ledger::emitted_events_leave_in_their_order,
+    ledger::a_replayed_letter_goes_with_the_commit_only,
+    ledger::what_the_database_refuses_is_permanent_and_commits_nothing,
+    sizes::one_key_too_many_is_refused_and_its_neighbours_go_through,
+    sizes::deleting_makes_room_also_within_a_group,
+    sizes::bytes_are_those_of_keys_and_values_over_all_tenants,
+    sizes::what_is_too_much_already_can_be_changed_and_deleted,
+    sizes::many_hosts_at_once_do_not_pass_it,
+    races::counting_by_many_at_once_loses_nothing,
+    races::an_absent_key_is_made_by_one_of_many,
+    races::one_of_two_keys_found_absent_is_made,
+    races::the_same_event_by_many_at_once_commits_once,
+    races::a_call_that_is_given_up_leaves_nothing_locked,
+    attempts::a_record_goes_with_the_commit_and_only_with_it,
+    leases::what_was_fenced_off_commits_nothing_and_its_group_goes_through,
+    leases::an_expired_lease_that_nobody_took_still_commits,
+    leases::a_lease_is_not_taken_while_what_needs_it_is_being_written
+}

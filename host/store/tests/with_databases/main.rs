@@ -5,6 +5,8 @@
 //! because the server is missing; it fails with the line that installs it.
 
 #[cfg(test)]
+mod alike;
+#[cfg(test)]
 mod connecting;
 #[cfg(test)]
 mod connections;
@@ -20,6 +22,8 @@ mod postgres;
 mod split;
 #[cfg(test)]
 mod sql;
+#[cfg(test)]
+mod straight;
 #[cfg(test)]
 mod stream;
 #[cfg(test)]

@@ -229,7 +229,10 @@ async fn what_state_a_call_read_must_still_be_so() {
         effects: qx_events::Effects {
             reads: vec![qx_events::StateRead {
                 key: "k".to_owned(),
-                version: Some(1),
+                seen: Some(qx_events::StateSeen {
+                    version: 1,
+                    bytes: 1,
+                }),
             }],
             ..qx_events::Effects::default()
         },

@@ -7,7 +7,7 @@ use qx_events::ports::{
 };
 use qx_events::{
     ComponentName, DeadLetter, DeadReason, DeadReasonKind, Digest, Effects, EventName, NewEvent,
-    StateRead, StateWrite,
+    StateRead, StateSeen, StateWrite,
 };
 use qx_store::{Store, StoreConfig, producer, testing};
 use sqlx::{AssertSqlSafe, Connection, Row};
@@ -49,6 +49,23 @@ impl World {
         let server = testing::Postgres::shared().unwrap_or_else(|error| panic!("{error}"));
         let url = server.fresh_database().unwrap() + "?statement-cache-capacity=0";
         Self::migrated(url, Place::Server(server)).await
+    }
+
+    /// A server that never finds things as they were read: every group looks first.
+    pub(crate) async fn wary() -> Self {
+        let world = Self::postgres().await;
+        world.settles_straight("false").await;
+        world
+    }
+
+    /// Lets the server say this of every group, and write nothing.
+    pub(crate) async fn settles_straight(&self, answer: &str) {
+        let says = format!(
+            "DO $$ BEGIN EXECUTE format(
+                'CREATE OR REPLACE FUNCTION qx_settle(%s) RETURNS boolean LANGUAGE sql AS ''SELECT {answer}''',
+                pg_get_function_arguments('qx_settle'::regproc)); END $$"
+        );
+        self.sql(&says).await;
     }
 
     async fn migrated(url: String, here: Place) -> Self {
@@ -182,12 +199,12 @@ pub(crate) fn settlement(component: &str) -> Settlement {
 /// The same, which read these versions and wrote these values.
 pub(crate) fn with_state(
     component: &str,
-    reads: &[(&str, Option<i64>)],
+    reads: &[(&str, Option<StateSeen>)],
     writes: &[(&str, Option<&str>)],
 ) -> Settlement {
-    let read = |(key, version): &(&str, Option<i64>)| StateRead {
+    let read = |(key, seen): &(&str, Option<StateSeen>)| StateRead {
         key: (*key).to_owned(),
-        version: *version,
+        seen: *seen,
     };
     let write = |(key, value): &(&str, Option<&str>)| StateWrite {
         key: (*key).to_owned(),

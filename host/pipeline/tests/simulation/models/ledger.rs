@@ -157,7 +157,7 @@ impl Database {
         let key_of = |key: &str| (one.component.clone(), one.tenant_id, key.to_owned());
         let overtaken = one.effects.reads.iter().any(|read| {
             let now = tables.state.get(&key_of(&read.key));
-            now.map(|state| state.version) != read.version
+            now.map(|state| state.version) != read.version()
         });
         if overtaken {
             self.history.push(Effect::Conflict { component, event });

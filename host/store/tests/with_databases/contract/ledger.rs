@@ -1,7 +1,7 @@
 //! What exactly-once effects rest on.
 
-use qx_events::Known;
-use qx_events::ports::{Settled, Settlement, StateAt};
+use qx_events::ports::{Settled, Settlement, StateAt, StateValue};
+use qx_events::{Known, StateSeen};
 use uuid::Uuid;
 
 use crate::world::{World, event, letter, name, settlement, with_state};
@@ -22,10 +22,10 @@ pub(super) async fn state(world: &World, component: &str, key: &str) -> Option<(
     value.map(|value| (value.value, value.version))
 }
 
-async fn version(world: &World, component: &str, key: &str) -> Option<i64> {
-    state(world, component, key)
-        .await
-        .map(|(_, version)| version)
+/// What a call that reads the key remembers.
+async fn seen(world: &World, component: &str, key: &str) -> Option<StateSeen> {
+    let value = world.ledger.read_state(&name(component), None, key).await;
+    value.unwrap().as_ref().map(StateValue::seen)
 }
 
 async fn is_handled(world: &World, settlement: &Settlement) -> bool {
@@ -123,24 +123,26 @@ pub(super) async fn state_is_kept_apart_by_component_and_tenant(world: &World) {
 
 pub(super) async fn a_stale_read_is_a_conflict_and_leaves_nothing(world: &World) {
     settle(world, &[with_state("a", &[], &[("k", Some("1"))])]).await;
-    let seen = version(world, "a", "k").await;
+    let before = seen(world, "a", "k").await;
     settle(
         world,
-        &[with_state("a", &[("k", seen)], &[("k", Some("2"))])],
+        &[with_state("a", &[("k", before)], &[("k", Some("2"))])],
     )
     .await;
-    assert!(version(world, "a", "k").await > seen, "a version grows");
+    let newer = state(world, "a", "k").await.unwrap().1;
+    let older = before.map(|seen| seen.version);
+    assert!(Some(newer) > older, "a version grows");
 
     let buried = letter("a", "x");
     world.letters.bury(&buried).await.unwrap();
     let mut stale = with_state(
         "a",
-        &[("k", seen)],
+        &[("k", before)],
         &[("k", Some("3")), ("other", Some("3"))],
     );
     stale.effects.emitted.push(event("late"));
     stale.replayed = Some(buried.id);
-    let reader = with_state("a", &[("k", seen)], &[]);
+    let reader = with_state("a", &[("k", before)], &[]);
     let fine = with_state("a", &[], &[("fine", Some("1"))]);
     let group = [stale.clone(), reader.clone(), fine];
     assert_eq!(settle(world, &group).await, [Conflict, Conflict, Committed]);
@@ -159,7 +161,7 @@ pub(super) async fn a_stale_read_is_a_conflict_and_leaves_nothing(world: &World)
         1
     );
 
-    stale.effects.reads[0].version = version(world, "a", "k").await;
+    stale.effects.reads[0].seen = seen(world, "a", "k").await;
     assert_eq!(
         settle(world, &[stale]).await,
         [Committed],
@@ -173,10 +175,7 @@ pub(super) async fn a_read_of_what_the_group_has_written_is_a_conflict(world: &W
         &[with_state("a", &[], &[("k", Some("1")), ("l", Some("1"))])],
     )
     .await;
-    let (k, l) = (
-        version(world, "a", "k").await,
-        version(world, "a", "l").await,
-    );
+    let (k, l) = (seen(world, "a", "k").await, seen(world, "a", "l").await);
     let group = [
         with_state("a", &[("k", k)], &[("k", Some("2"))]),
         with_state("a", &[("k", k), ("l", l)], &[("l", Some("lost"))]),
@@ -194,8 +193,8 @@ pub(super) async fn a_read_of_what_the_group_has_written_is_a_conflict(world: &W
 pub(super) async fn a_duplicate_in_the_group_writes_nothing_that_others_could_read(world: &World) {
     let first = with_state("a", &[], &[("k", Some("1"))]);
     settle(world, std::slice::from_ref(&first)).await;
-    let seen = version(world, "a", "k").await;
-    let reader = with_state("a", &[("k", seen)], &[("k", Some("2"))]);
+    let before = seen(world, "a", "k").await;
+    let reader = with_state("a", &[("k", before)], &[("k", Some("2"))]);
     assert_eq!(
         settle(world, &[first, reader]).await,
         [Duplicate, Committed]
@@ -216,7 +215,7 @@ pub(super) async fn a_key_found_absent_must_still_be_absent(world: &World) {
 
 pub(super) async fn a_key_made_again_does_not_match_its_old_version(world: &World) {
     settle(world, &[with_state("a", &[], &[("k", Some("1"))])]).await;
-    let old = version(world, "a", "k").await;
+    let old = seen(world, "a", "k").await;
     assert_eq!(
         settle(world, &[with_state("a", &[], &[("k", None)])]).await,
         [Committed]
@@ -229,7 +228,7 @@ pub(super) async fn a_key_made_again_does_not_match_its_old_version(world: &Worl
         &[with_state("a", &[("k", None)], &[("k", Some("1"))])],
     )
     .await;
-    assert_ne!(version(world, "a", "k").await, old);
+    assert_ne!(seen(world, "a", "k").await, old);
     let again = with_state("a", &[("k", old)], &[("k", Some("late"))]);
     assert_eq!(
         settle(world, &[again]).await,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qx_events::ports::{Settled, Settlement};
+use qx_events::ports::{Settled, Settlement, StateValue};
 use tokio::task::JoinSet;
 
 use super::ledger::state;
@@ -31,7 +31,7 @@ pub(super) async fn counting_by_many_at_once_loses_nothing(world: &World) {
                         let seen = ledger.read_state(&name("a"), None, key).await.unwrap();
                         let count = seen.as_ref().map_or(0, |seen| seen.value.parse().unwrap());
                         let next = (count + 1_i32).to_string();
-                        let seen = seen.map(|seen| seen.version);
+                        let seen = seen.as_ref().map(StateValue::seen);
                         group.push(with_state("a", &[(key, seen)], &[(key, Some(&next))]));
                     }
                     // As one settlement, so that both keys count together.
