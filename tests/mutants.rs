@@ -17,7 +17,7 @@ const fn killer(target: (&'static str, &'static str), test: &'static str) -> Kil
     Killer { target, test }
 }
 
-const MUTANTS: [Mutant; 12] = [
+const MUTANTS: [Mutant; 14] = [
     Mutant {
         name: "acknowledged before the commit",
         file: "host/pipeline/src/consumer/deliver.rs",

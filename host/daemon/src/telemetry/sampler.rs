@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::metrics::Metrics;
 use super::names;
 
-/// How often: finer than anybody scrapes, and cheap for the database.
-const EVERY: Duration = Duration::from_secs(5);
+/// How often: finer than most scrape, and cheap for the database and for the broker, which
+/// is asked once for each component.
+const EVERY: Duration = Duration::from_secs(10);
 /// How long one look may take before its figures are given up.
 const WAIT: Duration = Duration::from_secs(4);
 

@@ -5,8 +5,8 @@ use uuid::Uuid;
 use super::*;
 use Settled::{Committed, Conflict, Duplicate};
 
-fn seen(version: i64) -> Option<StateSeen> {
-    Some(StateSeen { version, bytes: 3 })
+const fn seen(version: i64) -> StateSeen {
+    StateSeen { version, bytes: 3 }
 }
 
 /// Of event `id`, with what it read and wrote.
@@ -47,7 +47,11 @@ fn answers(group: &[Settlement]) -> Option<Vec<Settled>> {
 #[test]
 fn what_was_read_is_taken_to_be_so_and_has_to_be_looked_at() {
     let group = [
-        settlement(1, &[("k", seen(5)), ("l", None)], &[("k", Some("four"))]),
+        settlement(
+            1,
+            &[("k", Some(seen(5))), ("l", None)],
+            &[("k", Some("four"))],
+        ),
         settlement(2, &[("m", None)], &[("m", Some("x"))]),
         settlement(3, &[], &[]),
     ];
@@ -58,7 +62,7 @@ fn what_was_read_is_taken_to_be_so_and_has_to_be_looked_at() {
         .iter()
         .map(|(key, seen)| (key.key, *seen))
         .collect();
-    assert_eq!(keys, [("k", seen(5)), ("l", None), ("m", None)]);
+    assert_eq!(keys, [("k", Some(seen(5))), ("l", None), ("m", None)]);
     assert_eq!(presumed.marks.len(), 3);
     let growth: Vec<_> = presumed
         .plan
@@ -74,8 +78,8 @@ fn what_was_read_is_taken_to_be_so_and_has_to_be_looked_at() {
 
 #[test]
 fn within_a_group_the_first_writes_and_who_read_the_same_is_called_again() {
-    let first = settlement(1, &[("k", seen(5))], &[("k", Some("1"))]);
-    let second = settlement(2, &[("k", seen(5))], &[("k", Some("2"))]);
+    let first = settlement(1, &[("k", Some(seen(5)))], &[("k", Some("1"))]);
+    let second = settlement(2, &[("k", Some(seen(5)))], &[("k", Some("2"))]);
     let again = settlement(1, &[], &[]);
     let group = [first, second, again];
     let presumed = presume(&group).unwrap();
@@ -90,9 +94,9 @@ fn within_a_group_the_first_writes_and_who_read_the_same_is_called_again() {
 
 #[test]
 fn of_two_readings_the_later_counts() {
-    for late in [None, seen(4)] {
+    for late in [None, Some(seen(4))] {
         let stale = settlement(1, &[("k", late)], &[("k", Some("1"))]);
-        let fresh = settlement(2, &[("k", seen(5))], &[("k", Some("2"))]);
+        let fresh = settlement(2, &[("k", Some(seen(5)))], &[("k", Some("2"))]);
         assert_eq!(answers(&[stale, fresh]).unwrap(), [Conflict, Committed]);
     }
 }
@@ -101,7 +105,7 @@ fn of_two_readings_the_later_counts() {
 fn what_nobody_read_or_what_contradicts_itself_is_looked_at_first() {
     let blind = settlement(1, &[], &[("k", Some("1"))]);
     assert_eq!(answers(std::slice::from_ref(&blind)), None);
-    let reader = settlement(2, &[("k", seen(5))], &[]);
+    let reader = settlement(2, &[("k", Some(seen(5)))], &[]);
     assert_eq!(answers(&[reader, blind]).unwrap(), [Committed; 2]);
 
     let fenced = |token| Settlement {
@@ -120,15 +124,15 @@ fn what_nobody_read_or_what_contradicts_itself_is_looked_at_first() {
     );
 
     // Each has read what the other says is old: nothing goes through, so nothing is known.
-    let one = settlement(1, &[("k", seen(5)), ("l", seen(6))], &[]);
-    let other = settlement(2, &[("k", seen(6)), ("l", seen(5))], &[]);
+    let one = settlement(1, &[("k", Some(seen(5))), ("l", Some(seen(6)))], &[]);
+    let other = settlement(2, &[("k", Some(seen(6))), ("l", Some(seen(5)))], &[]);
     assert_eq!(answers(&[one, other]), None);
 }
 
 #[test]
 fn tries_that_fail_again_and_again_become_rare_and_one_that_succeeds_makes_them_usual() {
     let mut odds = Odds::default();
-    let mut tries = |odds: &mut Odds, was_right| {
+    let tries = |odds: &mut Odds, was_right| {
         let mut waited = 0;
         while !odds.tries() {
             waited += 1;

@@ -135,10 +135,10 @@ async fn random_groups_come_to_the_same_whichever_way_they_are_settled() {
                     .map(|(drawn, base)| side.settlement(drawn, base))
                     .collect();
                 let answers: Vec<Settled> = side.world.ledger.settle(&whole).await.unwrap();
-                let sizes = side.world.ledger.state_sizes().await.unwrap();
-                let mut sizes: Vec<String> = sizes.iter().map(|one| format!("{one:?}")).collect();
-                sizes.sort();
-                seen.push((answers, (side.look().await, sizes, side.rows().await)));
+                let stored = side.world.ledger.state_sizes().await.unwrap();
+                let mut stored: Vec<String> = stored.iter().map(|one| format!("{one:?}")).collect();
+                stored.sort();
+                seen.push((answers, (side.look().await, stored, side.rows().await)));
             }
             let at = format!("seed {seed}, group {round}: {group:?}");
             for other in 1..sides.len() {
