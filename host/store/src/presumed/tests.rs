@@ -1,3 +1,5 @@
+//! What a group is presumed to come to, and when nothing is presumed.
+
 use qx_events::ports::Fence;
 use qx_events::{ComponentName, Digest, Effects, Limits, StateRead, StateWrite};
 use uuid::Uuid;

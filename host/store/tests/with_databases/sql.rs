@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use qx_events::StateSeen;
 use qx_events::ports::{
-    Answer, Settled, Settlement, Sql, SqlBounds, SqlRefusal, SqlTransaction, SqlValue, Statement,
-    Wants,
+    Answer, Settled, Sql, SqlBounds, SqlRefusal, SqlTransaction, SqlValue, Statement, Wants,
 };
 use qx_store::RoleFlaw;
 use std::sync::Arc;
@@ -225,19 +225,11 @@ async fn what_state_a_call_read_must_still_be_so() {
         count(&mut tx, "INSERT INTO stars VALUES ('a', 1)").await,
         Ok(1)
     );
-    let stale = Settlement {
-        effects: qx_events::Effects {
-            reads: vec![qx_events::StateRead {
-                key: "k".to_owned(),
-                seen: Some(qx_events::StateSeen {
-                    version: 1,
-                    bytes: 1,
-                }),
-            }],
-            ..qx_events::Effects::default()
-        },
-        ..settlement("stars")
+    let seen = StateSeen {
+        version: 1,
+        bytes: 1,
     };
+    let stale = with_state("stars", &[("k", Some(seen))], &[]);
     assert_eq!(tx.settle(&stale).await.unwrap(), Settled::Conflict);
     assert_eq!(stars(&world, &role).await, 0);
 }

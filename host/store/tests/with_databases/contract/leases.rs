@@ -98,8 +98,11 @@ pub(super) async fn what_was_fenced_off_commits_nothing_and_its_group_goes_throu
         name: Arc::from("order:nobody"),
         token: 1,
     };
-    let alone = under(&unknown, settlement("a"));
-    assert_eq!(world.ledger.settle(&[alone]).await.unwrap(), [Fenced]);
+    // Alone, with nothing that would have to be looked at first.
+    for fence in [&unknown, &former] {
+        let alone = under(fence, settlement("a"));
+        assert_eq!(world.ledger.settle(&[alone]).await.unwrap(), [Fenced]);
+    }
     // Handled or not: who was fenced off learns that first.
     assert_eq!(world.ledger.settle(&[stale]).await.unwrap(), [Fenced]);
 }
