@@ -110,8 +110,8 @@ mod tests {
 
     #[test]
     fn it_rests_while_nothing_runs_and_ticks_for_who_does() {
-        let (ticked, ticks) = mpsc::channel();
-        let ticker = Ticker::start(move || ticked.send(()).is_ok()).unwrap();
+        let (sender, ticks) = mpsc::channel();
+        let ticker = Ticker::start(move || sender.send(()).is_ok()).unwrap();
         for _ in 0..3 {
             until(|| ticker.state.rests.load(Ordering::SeqCst));
             let running = ticker.running();
