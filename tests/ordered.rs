@@ -257,6 +257,8 @@ async fn a_host_without_order_stands_by_and_says_why_while_another_keeps_it() {
     let mut fleet = Fleet::start(Way::Servers, 2, "ordered-beside-others").await;
     let gone = fleet.hosts.swap_remove(0);
     assert_eq!(gone.stop().await, 0);
+    // It may have been in charge: until the other one is, nobody keeps an order.
+    assert_eq!(fleet.leader().await, 0);
     let world = &fleet.world;
     let careful = std::fs::read_to_string(world.path(FILES[0])).unwrap();
     std::fs::create_dir(world.path("careless")).unwrap();
