@@ -78,20 +78,39 @@ impl StateGrowth {
 }
 
 impl StateBounds {
-    /// The rule. `size` is what there is afterwards. What makes nothing more is never
-    /// refused: where there is too much already, because a bound was lowered, it may
-    /// still be changed and deleted.
+    /// As much as anybody likes.
+    pub const NONE: Self = Self {
+        keys: u64::MAX,
+        bytes: u64::MAX,
+    };
+
+    /// The rule. What makes nothing more is never refused: where there is too much already,
+    /// because a bound was lowered, it may still be changed and deleted. So of a change
+    /// these bounds hold which it comes nearer to.
+    #[must_use]
+    pub const fn binding(self, growth: StateGrowth) -> Self {
+        Self {
+            keys: if growth.keys > 0 { self.keys } else { u64::MAX },
+            bytes: if growth.bytes > 0 {
+                self.bytes
+            } else {
+                u64::MAX
+            },
+        }
+    }
+
+    /// Whether a change may be made; `size` is what there is afterwards.
     pub fn check(self, size: StateSize, growth: StateGrowth) -> Result<(), Overfull> {
-        let over = |limit, grew: i64, wanted: u64, most: u64| {
-            let refused = grew > 0 && wanted > most;
-            refused.then_some(Overfull {
+        let over = |limit, wanted: u64, most: u64| {
+            (wanted > most).then_some(Overfull {
                 limit,
                 wanted,
                 most,
             })
         };
-        let keys = over(StateLimit::Keys, growth.keys, size.keys, self.keys);
-        let bytes = || over(StateLimit::Bytes, growth.bytes, size.bytes, self.bytes);
+        let binding = self.binding(growth);
+        let keys = over(StateLimit::Keys, size.keys, binding.keys);
+        let bytes = || over(StateLimit::Bytes, size.bytes, binding.bytes);
         keys.or_else(bytes).map_or(Ok(()), Err)
     }
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 /// measurable and makes the clock of a deadline finer.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Ticks without a guest, after which it rests: waking it costs more than a few of them.
+/// Ticks without a guest, after which it rests: waking it costs more than a few of them,
+/// so that events which come one after the other must not each wake it.
 const REST_AFTER: u32 = 50;
 
 /// Resting, it looks this often whether it is needed at all.
@@ -29,7 +30,7 @@ pub(crate) struct Ticker {
 struct State {
     /// Guests that run.
     running: AtomicUsize,
-    /// Somebody has to wake it.
+    /// The next who runs a guest has to wake it.
     rests: AtomicBool,
 }
 
@@ -55,7 +56,8 @@ impl Ticker {
         // Both sides write before they read, in one order for all: either the clock sees
         // this guest and does not rest, or it is seen to rest and woken.
         self.state.running.fetch_add(1, Ordering::SeqCst);
-        if self.state.rests.load(Ordering::SeqCst) {
+        let rests = &self.state.rests;
+        if rests.load(Ordering::SeqCst) && rests.swap(false, Ordering::SeqCst) {
             self.thread.unpark();
         }
         Running(&self.state)
@@ -70,8 +72,8 @@ impl State {
             if quiet < REST_AFTER {
                 #[expect(clippy::disallowed_methods, reason = "this thread is a clock")]
                 std::thread::sleep(TICK);
-            } else {
-                self.rest();
+            } else if self.rest() {
+                quiet = 0;
             }
         }
     }
@@ -80,12 +82,13 @@ impl State {
         self.running.load(Ordering::SeqCst) == 0
     }
 
-    fn rest(&self) {
+    /// Whether somebody woke it.
+    fn rest(&self) -> bool {
         self.rests.store(true, Ordering::SeqCst);
         if self.is_quiet() {
             std::thread::park_timeout(REST);
         }
-        self.rests.store(false, Ordering::SeqCst);
+        !self.rests.swap(false, Ordering::SeqCst)
     }
 }
 
@@ -122,5 +125,20 @@ mod tests {
             drop(running);
         }
         assert!(ticker.state.is_quiet());
+    }
+
+    /// Else each of many short calls, one after the other, would wake it.
+    #[test]
+    fn woken_for_a_moment_it_goes_on_for_a_while() {
+        let (sender, ticks) = mpsc::channel();
+        let ticker = Ticker::start(move || sender.send(()).is_ok()).unwrap();
+        let rests = || ticker.state.rests.load(Ordering::SeqCst);
+        until(rests);
+        while ticks.try_recv().is_ok() {}
+        // As `running` does for a call that is over before the clock has looked.
+        assert!(ticker.state.rests.swap(false, Ordering::SeqCst));
+        ticker.thread.unpark();
+        until(rests);
+        assert!(ticks.try_iter().count() >= REST_AFTER as usize);
     }
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use qx_events::StateSeen;
 use qx_events::ports::{Settled, Settlement};
 
-use crate::settlement::{Found, Held, Mark, Plan, Present, StateKey, plan, touched};
+use crate::settlement::{Found, Held, Mark, Plan, Present, StateKey, plan};
 
 /// A plan, and what it rests on.
 #[derive(Debug)]
@@ -30,11 +30,11 @@ pub(crate) fn presume(group: &[Settlement]) -> Option<Presumed<'_>> {
     let leases = leases(group)?;
     let seen = newest(group);
     let fresh: HashSet<Mark<'_>> = group.iter().map(Mark::of).collect();
-    if touched(group, &fresh)
-        .keys
-        .iter()
-        .any(|key| !seen.contains_key(key))
-    {
+    let is_read = |one: &Settlement| {
+        let mut writes = one.effects.writes.iter();
+        writes.all(|write| seen.contains_key(&StateKey::of(one, &write.key)))
+    };
+    if !group.iter().all(is_read) {
         return None;
     }
     let mut held = Held::default();

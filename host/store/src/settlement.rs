@@ -182,13 +182,6 @@ pub(crate) struct Grown {
     bounds: StateBounds,
 }
 
-/// See [`Plan::most`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct StateMost {
-    pub(crate) keys: i64,
-    pub(crate) bytes: i64,
-}
-
 /// What is to be done for a group, once its keys are locked.
 #[derive(Debug, Default)]
 pub(crate) struct Plan<'a> {
@@ -306,18 +299,10 @@ impl<'a> Plan<'a> {
         all.filter(|(_, growth)| !growth.is_none())
     }
 
-    /// How much state a component may have after this, in a database's numbers. What does
-    /// not grow is not bounded.
-    pub(crate) fn most(&self, component: &str) -> StateMost {
-        let bound = |grew: i64, most: u64| {
-            let bound = i64::try_from(most).ok();
-            bound.filter(|_| grew > 0).unwrap_or(i64::MAX)
-        };
+    /// How much state a component may have after this.
+    pub(crate) fn most(&self, component: &str) -> StateBounds {
         let grown = self.grown.get(component);
-        StateMost {
-            keys: grown.map_or(i64::MAX, |it| bound(it.growth.keys, it.bounds.keys)),
-            bytes: grown.map_or(i64::MAX, |it| bound(it.growth.bytes, it.bounds.bytes)),
-        }
+        grown.map_or(StateBounds::NONE, |it| it.bounds.binding(it.growth))
     }
 
     /// Whether a component that has so much by now has grown past its bounds.

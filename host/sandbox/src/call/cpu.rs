@@ -208,4 +208,20 @@ mod tests {
         meter.measured(wait).await;
         assert!(meter.used() < after_work + Duration::from_millis(100));
     }
+
+    #[tokio::test]
+    async fn a_turn_is_young_until_it_has_taken_a_millisecond() {
+        let meter = CpuMeter::default();
+        meter.measure_exactly();
+        let begun = thread_time();
+        let turn = async {
+            let at_first = meter.turn_is_young();
+            while thread_time() - begun < nanos(YOUNG) * 2 {
+                std::hint::spin_loop();
+            }
+            (at_first, meter.turn_is_young())
+        };
+        assert_eq!(meter.measured(turn).await, (true, false));
+        assert!(meter.is_sure());
+    }
 }

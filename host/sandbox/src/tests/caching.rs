@@ -46,6 +46,39 @@ async fn the_second_load_runs_what_the_cache_holds() {
     assert!(matches!(outcome, Outcome::Rejected { .. }), "{outcome:?}");
 }
 
+/// Of the processors that it is tested on.
+const PAGE_BYTES_MAX: u64 = 4096;
+
+/// Bytes of an entry that are in this process's memory: of each mapping `smaps` has a line
+/// that ends with its file, and lines of figures.
+fn resident(entry: &Path) -> u64 {
+    let maps = fs::read_to_string("/proc/self/smaps").unwrap();
+    let (mut is_ours, mut kb) = (false, 0);
+    for line in maps.lines() {
+        let first = line.split(' ').next().unwrap();
+        if !first.ends_with(':') {
+            is_ours = line.ends_with(entry.to_str().unwrap());
+        } else if is_ours && first == "Rss:" {
+            let figure = line.split_whitespace().nth(1).unwrap();
+            kb += figure.parse::<u64>().unwrap();
+        }
+    }
+    kb * 1024
+}
+
+#[tokio::test]
+async fn code_that_waits_for_events_is_given_back_and_runs_when_they_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = cached(folder.path());
+    let loaded = world.load(accepts()).await;
+    let entry = entries(folder.path()).pop().unwrap();
+    // It was read, linked and tried out. Pages that are the entry's in part stay.
+    let idle = resident(&entry);
+    assert!(idle <= 2 * PAGE_BYTES_MAX, "{idle}");
+    effects(world.call(&loaded).await);
+    assert!(resident(&entry) > idle, "it is mapped from the entry");
+}
+
 #[tokio::test]
 async fn a_damaged_entry_is_compiled_again_and_put_right() {
     let folder = tempfile::tempdir().unwrap();

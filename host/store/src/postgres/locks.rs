@@ -15,8 +15,8 @@ pub(super) const CLASS: i32 = 0x7178_7374;
 const BUCKETS: u64 = 256;
 
 /// The buckets of these keys, in the order in which they are locked.
-pub(super) fn buckets(keys: &BTreeSet<StateKey<'_>>) -> Vec<i32> {
-    let buckets: BTreeSet<i32> = keys.iter().map(bucket).collect();
+pub(super) fn buckets<'k>(keys: impl IntoIterator<Item = &'k StateKey<'k>>) -> Vec<i32> {
+    let buckets: BTreeSet<i32> = keys.into_iter().map(bucket).collect();
     buckets.into_iter().collect()
 }
 

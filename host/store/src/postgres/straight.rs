@@ -2,7 +2,6 @@
 //! without a look at what is there. The server finds out whether everything is as the
 //! calls saw it, and writes nothing if it is not (`qx_settle` in the migrations).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use qx_events::StateSeen;
@@ -51,7 +50,9 @@ pub(super) async fn settle(
     let recorded = producer::Recorded::all(plan.emitted.iter().copied());
     let recorded = recorded.map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
     let query = session.sql(SETTLE);
-    let query = bind_leases(query, &presumed.leases);
+    let names: Vec<&str> = presumed.leases.keys().copied().collect();
+    let tokens: Vec<i64> = presumed.leases.values().copied().collect();
+    let query = query.bind(names).bind(tokens);
     let query = bind_marks(query, presumed);
     let query = bind_keys(query, presumed);
     let query = producer::Columns::of(recorded).bind(query);
@@ -61,12 +62,6 @@ pub(super) async fn settle(
         .fetch_one(session.conn())
         .await?;
     sqlx::Row::try_get(&settled, 0)
-}
-
-fn bind_leases<'q>(query: Statement<'q>, leases: &BTreeMap<&str, i64>) -> Statement<'q> {
-    let names: Vec<String> = leases.keys().map(|name| (*name).to_owned()).collect();
-    let tokens: Vec<i64> = leases.values().copied().collect();
-    query.bind(names).bind(tokens)
 }
 
 fn bind_marks<'q>(query: Statement<'q>, presumed: &Presumed<'q>) -> Statement<'q> {
@@ -80,7 +75,7 @@ fn bind_keys<'q>(query: Statement<'q>, presumed: &Presumed<'q>) -> Statement<'q>
     let writes = &presumed.plan.writes;
     let written = |key: &StateKey<'q>| writes.get(key).copied();
     let absent = |(key, seen): (&StateKey<'q>, &Option<StateSeen>)| seen.is_none().then_some(*key);
-    let absent: BTreeSet<StateKey<'q>> = presumed.keys.iter().filter_map(absent).collect();
+    let absent: Vec<StateKey<'q>> = presumed.keys.iter().filter_map(absent).collect();
     let query = query.bind(locks::CLASS).bind(locks::buckets(&absent));
 
     let there = |(key, seen): (&StateKey<'q>, &Option<StateSeen>)| Some((*key, (*seen)?.version));
@@ -94,7 +89,6 @@ fn bind_keys<'q>(query: Statement<'q>, presumed: &Presumed<'q>) -> Statement<'q>
     let query = query.bind(versions).bind(is_written).bind(values);
     let query = query.bind(keys_first);
 
-    let absent: Vec<StateKey<'q>> = absent.into_iter().collect();
     let (components, tenants, names) = columns(&absent);
     let values: Vec<Option<&str>> = absent.iter().map(|key| written(key).flatten()).collect();
     let query = query.bind(components).bind(tenants).bind(names);
@@ -109,9 +103,14 @@ fn bind_sizes<'q>(query: Statement<'q>, presumed: &Presumed<'q>) -> Statement<'q
         names.push(name);
         keys.push(growth.keys);
         bytes.push(growth.bytes);
-        keys_most.push(most.keys);
-        bytes_most.push(most.bytes);
+        keys_most.push(number(most.keys));
+        bytes_most.push(number(most.bytes));
     }
     let query = query.bind(names).bind(keys).bind(bytes);
     query.bind(keys_most).bind(bytes_most)
+}
+
+/// As the database counts.
+fn number(bound: u64) -> i64 {
+    i64::try_from(bound).unwrap_or(i64::MAX)
 }
