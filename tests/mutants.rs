@@ -17,12 +17,12 @@ const fn killer(target: (&'static str, &'static str), test: &'static str) -> Kil
     Killer { target, test }
 }
 
-const MUTANTS: [Mutant; 14] = [
+const MUTANTS: [Mutant; 17] = [
     Mutant {
         name: "acknowledged before the commit",
         file: "host/pipeline/src/consumer/deliver.rs",
-        from: "        let work = self.work(&delivery, envelope, given);\n",
-        to: "        drop(receipt.ack().await);\n        let work = self.work(&delivery, envelope, given);\n",
+        from: "            let work = pin!(self.work(&delivery, envelope, given));\n",
+        to: "            drop(receipt.ack().await);\n            let work = pin!(self.work(&delivery, envelope, given));\n",
         killer: killer(
             PIPELINE,
             "what_a_handler_did_is_committed_and_only_then_acknowledged",
@@ -41,13 +41,14 @@ const MUTANTS: [Mutant; 14] = [
     Mutant {
         name: "marked before it is published",
         file: "host/pipeline/src/relay.rs",
-        from: "        let in_hand = self.in_hand(&batch, before.as_ref());\n        let work = futures::future::join3(\n",
-        to: "        let in_hand = self.in_hand(&batch, before.as_ref());\n        let early = batch.seqs().map(|seq| PublishedRow {\n            \
+        from: "        let in_hand = self.in_hand(&batch, ahead);\n        let work = futures::future::join3(\n",
+        to: "        let in_hand = self.in_hand(&batch, ahead);\n        let early = batch.seqs().map(|seq| PublishedRow {\n            \
              seq,\n            \
              stored: qx_events::ports::StoredAt { stream: String::new(), sequence: 0, duplicate: false },\n            \
              stream_created_ns: None,\n        });\n        \
              let sorted = Sorted { stored: early.collect(), ..Sorted::default() };\n        \
-             self.mark(lease, Some(&Unmarked { sorted, begun })).await?;\n        \
+             ahead.keep(Unmarked { sorted, begun }, Batch::default());\n        \
+             self.mark_all(lease, ahead).await?;\n        \
              let work = futures::future::join3(\n",
         killer: killer(
             PIPELINE,
@@ -150,10 +151,37 @@ const MUTANTS: [Mutant; 14] = [
         ),
     },
     Mutant {
+        name: "what is lost is forgotten while rows before it are being marked",
+        file: "host/pipeline/src/relay.rs",
+        from: "            if !self.mark_all(lease, ahead).await? {\n                self.deposed(held);\n                return Ok(Turn::Standby);\n            }\n            let forgotten",
+        to: "            let forgotten",
+        killer: killer(
+            PIPELINE,
+            "what_a_stream_lost_while_it_was_being_marked_goes_out_again",
+        ),
+    },
+    Mutant {
+        name: "one answer for many is believed whatever it says",
+        file: "host/broker/src/publisher/ingest/answer.rs",
+        from: "        }) if count == sent && last == behind.saturating_add(sent) => {\n",
+        to: "        }) if count == sent || last > behind => {\n",
+        killer: killer(BROKER, "what_is_there_already_is_found_among_many"),
+    },
+    Mutant {
+        name: "many go on behind one that is missing",
+        file: "host/broker/src/publisher/ingest.rs",
+        from: "{inbox}.1.{FLOW}.fail.{number}.{operation}.$FI",
+        to: "{inbox}.1.{FLOW}.ok.{number}.{operation}.$FI",
+        killer: killer(
+            BROKER,
+            "nothing_overtakes_one_of_many_that_the_stream_has_no_room_for",
+        ),
+    },
+    Mutant {
         name: "no message id",
         file: "host/broker/src/publisher.rs",
-        from: "        .message_id(message.message_id.to_string())\n",
-        to: "",
+        from: "        .message_id(message.message_id.to_string());\n",
+        to: "        ;\n",
         killer: killer(BROKER, "a_message_sent_again_is_stored_once"),
     },
 ];

@@ -12,7 +12,7 @@ use qx_events::ports::{Lag, Source, Stream, Subscription};
 use qx_events::{ComponentName, Fault};
 
 use crate::anew;
-use crate::config::NatsConfig;
+use crate::config::{Beside, NatsConfig};
 use crate::connection::{Dialer, Link};
 use crate::consumer::{Wanted, durable_name};
 use crate::error::BrokerError;
@@ -20,6 +20,7 @@ use crate::footing;
 use crate::outbound::Outbound;
 use crate::publisher::chain::CHAIN_MAX;
 use crate::publisher::gait::{Gait, PublishWay};
+use crate::publisher::ingest::Odds;
 use crate::publisher::tail::Tail;
 use crate::server::ServerVersion;
 use crate::source::NatsSource;
@@ -43,6 +44,10 @@ pub(crate) struct Inner {
     pub(crate) stream_doubtful: AtomicBool,
     /// Server and stream take atomic batches.
     pub(crate) batches: AtomicBool,
+    /// Server and stream know one answer for many messages.
+    pub(crate) ingest_taken: AtomicBool,
+    /// Whether it is worth a try.
+    pub(crate) ingest: Mutex<Odds>,
     /// The stream has several copies.
     pub(crate) many_copies: AtomicBool,
     /// It was said that no batches are taken.
@@ -75,6 +80,8 @@ impl Broker {
             link,
             stream_doubtful: AtomicBool::new(false),
             batches: AtomicBool::new(false),
+            ingest_taken: AtomicBool::new(false),
+            ingest: Mutex::default(),
             many_copies: AtomicBool::new(false),
             batches_missed: AtomicBool::new(false),
             tail: Mutex::default(),
@@ -117,10 +124,23 @@ impl Inner {
     /// What the stream says of itself.
     fn learn(&self, info: &Info) {
         self.note_batches(info);
+        let ingest = info.config.allow_batch_publish && self.server().has_fast_ingest();
+        self.ingest_taken.store(ingest, Ordering::Release);
         let copies = info.config.num_replicas;
         self.many_copies.store(copies > 1, Ordering::Release);
         let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         tail.saw(info.state.last_sequence);
+    }
+
+    /// Whether many messages can have one answer: where the place of each follows from it.
+    pub(crate) fn takes_ingest(&self) -> bool {
+        self.ingest_taken.load(Ordering::Acquire)
+            && self.config.beside == Beside::Nobody
+            && !self.many_copies.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn with_ingest<T>(&self, work: impl FnOnce(&mut Odds) -> T) -> T {
+        work(&mut self.ingest.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether batches are taken. A wish that cannot be met is said once.

@@ -1,5 +1,6 @@
 //! Sends messages to the stream, in order, each with an answer: pipelined, or in
-//! atomic batches where that is faster or asked for.
+//! atomic batches where that is faster or asked for. Pipelined messages have one answer
+//! for many where server and stream know that (`ingest`), else each its own (`chain`).
 //!
 //! Never: stores a message before one that was given earlier, unless that one was
 //! refused for good. Whatever is wrong with the broker makes `Unknown`; only what is
@@ -9,6 +10,7 @@ mod batch;
 pub(crate) mod chain;
 pub(crate) mod gait;
 mod headers;
+pub(crate) mod ingest;
 mod judge;
 pub(crate) mod tail;
 
@@ -18,7 +20,7 @@ use std::sync::atomic::Ordering;
 use async_nats::jetstream::message::PublishMessage;
 use async_trait::async_trait;
 use qx_events::Fault;
-use qx_events::ports::{Published, Publisher, StreamState};
+use qx_events::ports::{Published, Publisher, StoredAt, StreamState};
 use qx_events::wire::{Outgoing, subject};
 use tokio::time::Instant;
 
@@ -98,11 +100,16 @@ async fn send(inner: &Inner, line: Line, messages: &[Outgoing]) -> Vec<Published
         Way::Pipelined if inner.config.beside == Beside::Relays => {
             (chained.send_all(messages).await, true)
         }
+        Way::Pipelined if ingest::is_tried(inner, messages.len()) => {
+            ingest::send(inner, &mut chained, messages).await
+        }
         Way::Pipelined => (chained.send(messages).await, true),
         Way::Batch => in_batches(inner, &mut chained, messages).await,
     };
     let stored = |answer: &Published| matches!(answer, Published::Stored(at) if !at.duplicate);
-    if as_chosen && answers.iter().all(stored) {
+    let is_clean = answers.iter().all(stored);
+    inner.with_ingest(|odds| odds.went(is_clean));
+    if as_chosen && is_clean {
         with_gait(inner, |gait| {
             gait.took(way, messages.len(), begun.elapsed());
         });
@@ -140,6 +147,17 @@ fn with_gait<T>(inner: &Inner, work: impl FnOnce(&mut Gait) -> T) -> T {
     work(&mut inner.gait.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
+/// Where messages lie that lie side by side, from the place of the last.
+fn side_by_side(stream: &str, last: u64, count: usize) -> Vec<Published> {
+    let behind = (0..count as u64).rev();
+    let places = behind.map(|behind| StoredAt {
+        stream: stream.to_owned(),
+        sequence: last.saturating_sub(behind),
+        duplicate: false,
+    });
+    places.map(Published::Stored).collect()
+}
+
 /// The subject of a message, and everything but what its place among the others
 /// adds. `Err`: why it can never be sent.
 fn outgoing(inner: &Inner, message: &Outgoing) -> Result<(String, PublishMessage), String> {
@@ -147,8 +165,25 @@ fn outgoing(inner: &Inner, message: &Outgoing) -> Result<(String, PublishMessage
     let publish = PublishMessage::build()
         .headers(headers::header_map(&message.headers)?)
         .payload(message.body.clone())
-        .message_id(message.message_id.to_string())
-        .expected_stream(&config.stream);
+        .message_id(message.message_id.to_string());
     let subject = subject(&config.subject_prefix, message.event_name.as_str());
     Ok((subject, publish))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_that_were_stored_together_lie_side_by_side() {
+        let places = side_by_side("QX", 12, 3);
+        let sequences: Vec<u64> = places
+            .iter()
+            .map(|place| match place {
+                Published::Stored(at) => at.sequence,
+                Published::Refused(_) | Published::Unknown(_) => 0,
+            })
+            .collect();
+        assert_eq!(sequences, [10, 11, 12]);
+    }
 }

@@ -39,6 +39,11 @@ impl ServerVersion {
     pub(crate) fn has_atomic_batches(self) -> bool {
         self >= Self::parse("2.12")
     }
+
+    /// One answer for many messages.
+    pub(crate) fn has_fast_ingest(self) -> bool {
+        self >= Self::parse("2.14")
+    }
 }
 
 #[cfg(test)]
@@ -47,19 +52,20 @@ mod tests {
 
     #[test]
     fn a_version_says_what_its_server_can_do() {
-        for (text, filters, reasons, atomic) in [
-            ("2.9.10", false, false, false),
-            ("2.10.0-beta.1", true, false, false),
-            ("2.11.3", true, true, false),
-            ("2.12.0-RC.1", true, true, true),
-            ("2.15.1", true, true, true),
-            ("3.0.0", true, true, true),
-            ("", false, false, false),
+        for (text, filters, reasons, atomic, ingest) in [
+            ("2.9.10", false, false, false, false),
+            ("2.10.0-beta.1", true, false, false, false),
+            ("2.11.3", true, true, false, false),
+            ("2.12.0-RC.1", true, true, true, false),
+            ("2.15.1", true, true, true, true),
+            ("3.0.0", true, true, true, true),
+            ("", false, false, false, false),
         ] {
             let version = ServerVersion::parse(text);
             assert_eq!(version.has_many_filters(), filters, "{text}");
             assert_eq!(version.has_term_reasons(), reasons, "{text}");
             assert_eq!(version.has_atomic_batches(), atomic, "{text}");
+            assert_eq!(version.has_fast_ingest(), ingest, "{text}");
         }
     }
 }

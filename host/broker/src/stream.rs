@@ -99,6 +99,7 @@ fn wanted(config: &NatsConfig, server: ServerVersion) -> Config {
         num_replicas: config.replicas,
         allow_direct: true,
         allow_atomic_publish: server.has_atomic_batches(),
+        allow_batch_publish: server.has_fast_ingest(),
         ..Config::default()
     }
 }
@@ -285,7 +286,7 @@ mod tests {
         let made = wanted(&config, ServerVersion::parse("2.9.10"));
         assert_eq!(mismatches(&made, &config), []);
         assert!(remarks(&made, &config).is_empty());
-        assert!(!made.allow_atomic_publish);
+        assert!(!made.allow_atomic_publish && !made.allow_batch_publish);
     }
 
     #[test]

@@ -252,8 +252,9 @@ impl Consumer {
             let envelope = taken.envelope.as_ref().ok();
             let known = envelope.and_then(|envelope| known.get(&envelope.event_id).copied());
             let consumer = Arc::clone(self);
+            // A box of its own: it is several kilobytes, and the task is moved on its way.
             self.deliveries.spawn(async move {
-                consumer.deliver(taken, known).await;
+                Box::pin(consumer.deliver(taken, known)).await;
             });
         }
     }

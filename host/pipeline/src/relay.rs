@@ -3,7 +3,8 @@
 //! committed yet is [`RowOrder`].
 //!
 //! What the stream confirmed and then lost is noticed, and published again. A busy relay
-//! has three batches in hand: one is being read, one published, one marked.
+//! has up to four batches in hand: one is being read, one published, one marked, and one
+//! waits to be marked.
 //!
 //! Never: opens a transaction, looks inside a payload, or knows what a handler
 //! is. Duplicates are the stream's to drop, by the message id.
@@ -14,6 +15,7 @@ mod charge;
 mod config;
 mod due;
 mod latecomers;
+mod marking;
 mod pace;
 mod standing;
 
@@ -124,11 +126,8 @@ impl Relay {
             pace.after(turn);
         }
         if let Some(held) = held {
-            let unmarked = ahead.unmarked();
-            if let Some(marking) =
-                within_grace(&stop, self.mark(held.lease, unmarked.as_ref())).await
-                && let Err(fault) = marking
-            {
+            let marking = within_grace(&stop, self.mark_all(held.lease, &mut ahead)).await;
+            if let Some(Err(fault)) = marking {
                 tracing::debug!(error = fault.chain(), "published rows go out again");
             }
             let released = within_grace(&stop, self.outbox.release(held.lease)).await;
@@ -212,7 +211,7 @@ impl Relay {
             .await
     }
 
-    /// Publishes these rows, marks those before them and reads those behind them.
+    /// Publishes these rows, has those before them marked and reads those behind them.
     async fn move_on(
         &self,
         lease: Lease,
@@ -220,12 +219,11 @@ impl Relay {
         standing: &mut Standing,
         (batch, begun, ahead): (Batch, Instant, &mut Ahead),
     ) -> Result<Turn, Fault> {
-        let before = ahead.unmarked();
         let full = batch.len() >= self.config.batch as usize;
-        let in_hand = self.in_hand(&batch, before.as_ref());
+        let in_hand = self.in_hand(&batch, ahead);
         let work = futures::future::join3(
             self.publish(batch, standing.created_ns()),
-            self.mark(lease, before.as_ref()),
+            self.mark_next(lease, ahead),
             self.read_ahead(in_hand),
         );
         let (sorted, marked, next) = self.in_charge(work, held).await;
@@ -236,15 +234,17 @@ impl Relay {
             self.deposed(held);
             return Ok(Turn::Standby);
         }
-        if let Some(before) = before {
-            self.report(&before.sorted, before.begun);
-        }
         if self.config.beside_others && !standing.is_connected(self.publisher.connection()) {
             return Ok(Turn::Moved { full: true }); // Sent again, once it was looked at.
         }
         if let Some(fell_back) = standing.after(&sorted.stored) {
             // The rows of this pass wait too: where they are is not certain.
             standing.doubt();
+            // Marked later, those before them would look as if they were there.
+            if !self.mark_all(lease, ahead).await? {
+                self.deposed(held);
+                return Ok(Turn::Standby);
+            }
             let forgotten = self.forget(&fell_back, held).await?;
             return Ok(if forgotten {
                 Turn::Moved { full: true }
@@ -258,31 +258,31 @@ impl Relay {
             ahead.keep(unmarked, next);
             return Ok(Turn::Moved { full: true });
         }
-        self.finish(held, unmarked, full).await
+        self.finish(held, unmarked, (full, ahead)).await
     }
 
-    /// Marks a batch with none behind it.
+    /// Marks a batch with none behind it, after those before it.
     async fn finish(
         &self,
         held: &mut Option<Held>,
-        unmarked: Unmarked,
-        full: bool,
+        mut unmarked: Unmarked,
+        (full, ahead): (bool, &mut Ahead),
     ) -> Result<Turn, Fault> {
         // Asked again: publishing may have taken longer than the lease lasts.
         let Some(lease) = self.lead(held).await? else {
             return Ok(Turn::Standby);
         };
-        if !self.mark(lease, Some(&unmarked)).await? {
+        let unknown = unmarked.sorted.unknown.take();
+        let moved = !unmarked.is_empty();
+        ahead.keep(unmarked, Batch::default());
+        if !self.mark_all(lease, ahead).await? {
             self.deposed(held);
             return Ok(Turn::Standby);
         }
         crash::point(crash::Window::RelayMarked);
-        let sorted = &unmarked.sorted;
-        self.report(sorted, unmarked.begun);
-        Ok(match &sorted.unknown {
+        Ok(match unknown {
             Some(reason) => {
-                self.blocked(reason);
-                let moved = !(sorted.stored.is_empty() && sorted.aside.is_empty());
+                self.blocked(&reason);
                 Turn::Blocked { moved }
             }
             None => Turn::Moved { full },
@@ -380,29 +380,6 @@ impl Relay {
         let publishing = self.publisher.publish(batch.messages());
         let answers = tracing::Instrument::instrument(publishing, span).await;
         batch.sort(answers, created_ns)
-    }
-
-    /// Writes what became of the rows, if there are any. `false`: the lease has changed
-    /// hands.
-    async fn mark(&self, lease: Lease, unmarked: Option<&Unmarked>) -> Result<bool, Fault> {
-        let Some(Unmarked { sorted, .. }) = unmarked else {
-            return Ok(true);
-        };
-        if !sorted.stored.is_empty() && !self.outbox.mark_published(lease, &sorted.stored).await? {
-            return Ok(false);
-        }
-        for row in &sorted.aside {
-            if !self.outbox.set_aside(lease, row.seq, &row.reason).await? {
-                return Ok(false);
-            }
-            let (event_name, reason) = (row.event_name.as_str(), row.reason.as_str());
-            self.witness.saw(&Sight::SetAside {
-                event_name,
-                seq: row.seq,
-                reason,
-            });
-        }
-        Ok(true)
     }
 
     fn blocked(&self, reason: &str) {

@@ -136,7 +136,7 @@ impl Handler for ComponentHandler {
             let (build, own) = (Arc::clone(build), (Arc::clone(&log), Arc::clone(&cpu)));
             let meter = Arc::clone(&cpu);
             async move {
-                let run = build.run(entry, invocation, (place, own));
+                let run = pin!(build.run(entry, invocation, (place, own)));
                 unpanicked(meter.measured(run)).await
             }
         };

@@ -8,15 +8,15 @@
 //! are sent one by one, and the rest of them as a batch again.
 
 use async_nats::jetstream::context::PublishError;
-use qx_events::ports::{Published, StoredAt};
+use qx_events::ports::Published;
 use qx_events::wire::Outgoing;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::chain::{Chained, with_tail};
 use super::judge::{Consequence, consequence, describe};
-use super::outgoing;
 use super::tail::Tail;
+use super::{outgoing, side_by_side};
 use crate::broker::Inner;
 use crate::config::Beside;
 use crate::outbound::Line;
@@ -136,6 +136,7 @@ async fn attempt(
             None => publish,
         };
         let publish = publish
+            .expected_stream(&inner.config.stream)
             .header(BATCH_ID, id.as_str())
             .header(BATCH_SEQUENCE, number.to_string().as_str());
         if number < count {
@@ -156,18 +157,7 @@ async fn attempt(
     let commit = commit.ok_or_else(|| Failed::Refused("an empty batch".to_owned()))?;
     let last = commit.await.map_err(|error| failed(&error))?;
     let sequence = last.sequence;
-    Ok((sequence, placed(&last.stream, sequence, count)))
-}
-
-/// Each message's place: they lie side by side, and the answer names the last.
-fn placed(stream: &str, last: u64, count: usize) -> Vec<Published> {
-    let behind = (0..count as u64).rev();
-    let places = behind.map(|behind| StoredAt {
-        stream: stream.to_owned(),
-        sequence: last.saturating_sub(behind),
-        duplicate: false,
-    });
-    places.map(Published::Stored).collect()
+    Ok((sequence, side_by_side(&last.stream, sequence, count)))
 }
 
 fn failed(error: &PublishError) -> Failed {
@@ -177,23 +167,5 @@ fn failed(error: &PublishError) -> Failed {
         Consequence::Duplicate => Failed::Duplicate,
         Consequence::Unknown(why) => Failed::Unknown(why),
         Consequence::StreamGone => Failed::StreamGone,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_messages_of_a_batch_lie_side_by_side() {
-        let places = placed("QX", 12, 3);
-        let sequences: Vec<u64> = places
-            .iter()
-            .map(|place| match place {
-                Published::Stored(at) => at.sequence,
-                Published::Refused(_) | Published::Unknown(_) => 0,
-            })
-            .collect();
-        assert_eq!(sequences, [10, 11, 12]);
     }
 }

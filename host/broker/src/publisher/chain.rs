@@ -107,6 +107,11 @@ impl<'a> Chained<'a> {
         }
     }
 
+    /// The next chain begins with a message that expects nothing of the stream.
+    pub(super) const fn begin_freely(&mut self) {
+        self.first_is_free = true;
+    }
+
     /// Sends them one by one, up to the first that is stored just now or that nobody
     /// knows of; at least one answer.
     pub(super) async fn send_duplicates(&mut self, messages: &[Outgoing]) -> Vec<Published> {
@@ -242,6 +247,7 @@ impl<'a> Chained<'a> {
             Ok(ready) => ready,
             Err(why) => return done(Published::Refused(why)),
         };
+        publish = publish.expected_stream(&self.inner.config.stream);
         publish = match expected {
             Expected::Nothing => publish,
             Expected::Sequence(at) => publish.expected_last_sequence(*at),

@@ -50,7 +50,7 @@ pub(super) fn consequence(error: &PublishError) -> Consequence {
 }
 
 /// The number at the end of `wrong last sequence: 12 (code 400, …)`.
-fn last_number(says: &str) -> Option<u64> {
+pub(super) fn last_number(says: &str) -> Option<u64> {
     let (_, behind) = says.rsplit_once("wrong last sequence: ")?;
     let digits: String = behind.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()

@@ -12,6 +12,8 @@ mod contract;
 #[cfg(test)]
 mod credentials_file;
 #[cfg(test)]
+mod ingest;
+#[cfg(test)]
 mod making_the_stream;
 #[cfg(test)]
 mod order;

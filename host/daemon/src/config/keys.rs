@@ -335,7 +335,9 @@ keys! {
         .doc("How rows go to NATS: `pipelined`, or in atomic batches (`batch`), which are faster \
             where the server syncs its disk with every write. `auto` measures both and takes the \
             faster one; for a stream of several copies it takes batches, which keep the order \
-            there. Batches need a nats-server 2.12 and a stream that allows them.");
+            there. Batches need a nats-server 2.12 and a stream that allows them (`allow_atomic`); \
+            pipelined messages cost less with 2.14 and a stream that has `allow_batched`. A stream \
+            that the host makes has both.");
 
     // Below a second a delivery is repeated by an ordinary pause of the machine.
     CONSUMER_ACK_WAIT = number("consumer", "ack_wait_ms", 1_000, HOUR_MS, "milliseconds")

@@ -1,5 +1,6 @@
 //! One delivery, from the message to its acknowledgement.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,8 +121,11 @@ impl Consumer {
             fence: None,
             place: Some(&place),
         };
-        let work = self.work(&delivery, envelope, given);
-        let reply = with_heartbeat(&[receipt], self.heartbeat(), work).await;
+        let reply = {
+            // Large: it is made where it stays.
+            let work = pin!(self.work(&delivery, envelope, given));
+            with_heartbeat(&[receipt], self.heartbeat(), work).await
+        };
         reply.send(receipt).await;
         drop(place);
     }

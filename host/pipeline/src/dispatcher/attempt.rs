@@ -1,5 +1,6 @@
 //! One attempt: call, verdict, commit.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,7 +120,10 @@ impl Dispatcher {
             .services()
             .propagation
             .enter(&span, envelope.trace.as_ref());
-        let concluded = self.attempt_within(task, context).instrument(span).await;
+        let concluded = {
+            let attempt = pin!(self.attempt_within(task, context));
+            attempt.instrument(span).await
+        };
         if matches!(concluded, Ok(Conclusion::Stopped)) {
             self.withdraw(task).await;
         }

@@ -1,6 +1,7 @@
 //! What the relay has in hand between two passes: rows that are published and not
 //! marked yet, and those that were read meanwhile and are messages already. So the
-//! database marks one batch and reads another while the stream takes a third.
+//! database marks one batch and reads another while the stream takes a third, and
+//! none of them waits for the slowest at every turn.
 //!
 //! Nothing of it is anywhere else: dropped, the rows are read and published again, under
 //! the same message ids.
@@ -13,12 +14,16 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::batch::{Batch, Sorted};
+use super::marking::Marking;
 use super::{Held, Relay, RowOrder};
 
 /// Between two passes.
 #[derive(Default)]
 pub(super) struct Ahead {
-    unmarked: Option<Unmarked>,
+    /// On its way to the database.
+    pub(super) marking: Option<Marking>,
+    /// Published after that.
+    pub(super) unmarked: Option<Unmarked>,
     /// Not empty only while something is unmarked.
     next: Batch,
 }
@@ -31,23 +36,22 @@ pub(super) struct Unmarked {
 }
 
 impl Unmarked {
-    fn seqs(&self) -> impl Iterator<Item = i64> {
+    pub(super) fn seqs(&self) -> impl Iterator<Item = i64> {
         let stored = self.sorted.stored.iter().map(|row| row.seq);
         stored.chain(self.sorted.aside.iter().map(|row| row.seq))
+    }
+
+    /// Nothing became of any of its rows.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sorted.stored.is_empty() && self.sorted.aside.is_empty()
     }
 }
 
 impl Ahead {
     /// This batch is to be marked while the next, which is here, is published.
     pub(super) fn keep(&mut self, unmarked: Unmarked, next: Batch) {
-        *self = Self {
-            unmarked: Some(unmarked),
-            next,
-        };
-    }
-
-    pub(super) fn unmarked(&mut self) -> Option<Unmarked> {
-        self.unmarked.take()
+        self.unmarked = Some(unmarked);
+        self.next = next;
     }
 
     pub(super) fn next(&mut self) -> Batch {
@@ -66,27 +70,24 @@ impl Relay {
         ahead: &mut Ahead,
     ) -> Result<bool, Fault> {
         drop(ahead.next());
-        let unmarked = ahead.unmarked();
-        if !self.mark(lease, unmarked.as_ref()).await? {
+        let is_marked = self.mark_all(lease, ahead).await?;
+        if !is_marked {
             self.deposed(held);
-            return Ok(false);
         }
-        if let Some(unmarked) = unmarked {
-            self.report(&unmarked.sorted, unmarked.begun);
-        }
-        Ok(true)
+        Ok(is_marked)
     }
 
-    /// The rows that are in hand while a full batch is published and the one before it is
+    /// The rows that are in hand while a full batch is published and those before it are
     /// marked: those behind them are read meanwhile. In strict order, and beside the relays
     /// of other parts, rows are read one batch at a time: `None`.
-    pub(super) fn in_hand(&self, batch: &Batch, before: Option<&Unmarked>) -> Option<Vec<i64>> {
+    pub(super) fn in_hand(&self, batch: &Batch, ahead: &Ahead) -> Option<Vec<i64>> {
         let alone = self.config.order == RowOrder::Eager && !self.config.beside_others;
         if batch.len() < self.config.batch as usize || !alone {
             return None;
         }
-        let before = before.into_iter().flat_map(Unmarked::seqs);
-        let mut in_hand: Vec<i64> = batch.seqs().chain(before).collect();
+        let marking = ahead.marking.iter().flat_map(Marking::seqs);
+        let unmarked = ahead.unmarked.iter().flat_map(Unmarked::seqs);
+        let mut in_hand: Vec<i64> = batch.seqs().chain(marking).chain(unmarked).collect();
         in_hand.sort_unstable();
         Some(in_hand)
     }

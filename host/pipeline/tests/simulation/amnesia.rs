@@ -68,6 +68,29 @@ async fn a_stream_that_is_made_anew_behind_a_standing_connection_gets_every_row_
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_stream_lost_while_it_was_being_marked_goes_out_again() {
+    for lost in [1, 150, 250, 300] {
+        let world = World::new();
+        for id in 1..=500 {
+            world.db.insert(&placed(id));
+        }
+        world.db.tables().mark_takes = Duration::from_secs(1);
+        let mut host = world.host("a");
+        host.relay_in_batches(100);
+        let is_stored = |e: &Effect| matches!(e, Effect::Stored { .. });
+        world.history.until_seen(300, is_stored).await;
+        world.broker.lose_tail_unnoticed(lost);
+        let is_whole = || {
+            let there: BTreeSet<u128> = world.broker.ids().into_iter().collect();
+            there.len() == 500 && world.db.waiting() == 0
+        };
+        let waited = world.history.until("it is there again", is_whole);
+        let ((), took) = timed(&world.history, waited).await;
+        assert!(took <= Duration::from_secs(20), "{lost}: {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_lost_its_end_gets_exactly_that_again() {
     let (world, _host) = ten().await;
     world.broker.lose_tail(3);

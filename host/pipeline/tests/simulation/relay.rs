@@ -177,6 +177,43 @@ async fn the_passes_over_a_full_backlog_follow_each_other_without_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_busy_relay_publishes_on_while_the_database_marks() {
+    let world = World::new();
+    for id in 1..=500 {
+        world.db.insert(&placed(id));
+    }
+    world.db.tables().mark_takes = Duration::from_secs(1);
+    let mut host = world.host("a");
+    host.relay_in_batches(100);
+    let is_stored = |e: &Effect| matches!(e, Effect::Stored { .. });
+    world.history.until_seen(300, is_stored).await;
+    assert_eq!(world.db.waiting(), 500, "none is marked yet");
+    let none_waits = || world.db.waiting() == 0;
+    let all_marked = world.history.until("none waits", none_waits);
+    let ((), took) = timed(&world.history, all_marked).await;
+    assert!(took <= Duration::from_secs(6), "{took:?}");
+    let stored = seen!(world.history, Effect::Stored { event, .. } => *event);
+    assert_eq!(stored, (1..=500).collect::<Vec<_>>(), "each once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_marks_all_that_was_published_however_many_batches_it_is() {
+    let world = World::new();
+    for id in 1..=500 {
+        world.db.insert(&placed(id));
+    }
+    world.db.tables().mark_takes = Duration::from_secs(1);
+    let mut host = world.host("a");
+    host.relay_in_batches(100);
+    let is_stored = |e: &Effect| matches!(e, Effect::Stored { .. });
+    world.history.until_seen(300, is_stored).await;
+    host.drain().await;
+    let stored = seen!(world.history, Effect::Stored { event, .. } => *event).len();
+    assert_eq!(world.db.waiting(), 500 - stored);
+    assert!(world.db.tables().term.is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_quiet_outbox_is_polled_rarely_and_a_nudge_wakes_the_relay() {
     let world = World::new();
     let mut host = world.host("a");

@@ -89,6 +89,8 @@ pub(crate) struct Tables {
     pub(crate) leases: BTreeMap<String, Term>,
     /// How often somebody asked for it.
     pub(crate) lease_requests: u32,
+    /// How long it takes to mark rows as published.
+    pub(crate) mark_takes: Duration,
     pub(crate) inbox: HashMap<(ComponentName, Uuid), Digest>,
     pub(crate) attempts: HashMap<(ComponentName, Uuid), Tried>,
     pub(crate) state: HashMap<StateKey, StateValue>,

@@ -56,8 +56,10 @@ impl Durable {
     /// It is made anew from where it stood: what is behind that is settled, and
     /// everything else comes again, settled or not.
     pub(crate) fn make_anew(&mut self) {
-        let open = self.in_hand.keys().chain(self.waiting.keys()).min();
-        self.next = open.copied().unwrap_or(self.next);
+        let open = self.in_hand.keys().chain(self.waiting.keys());
+        // Somebody who was stopped may have given back what is not looked at yet.
+        let first = open.copied().min().unwrap_or(self.next);
+        self.next = self.next.min(first);
         self.in_hand.clear();
         self.waiting.clear();
         self.counts.clear();

@@ -120,6 +120,10 @@ impl Outbox for Database {
 
     async fn mark_published(&self, lease: Lease, rows: &[PublishedRow]) -> Result<bool, Fault> {
         self.door.enter("mark rows").await?;
+        let takes = self.tables().mark_takes;
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
         {
             let mut tables = self.tables();
             let Some(holder) = holder_of(&mut tables, self.shard, lease) else {
