@@ -174,6 +174,7 @@ impl Relay {
             *ahead = Ahead::default();
             return Ok(Turn::Standby);
         };
+        ahead.hold_under(lease);
         if standing.is_due(lease, self.publisher.connection(), Instant::now())
             && !self.catch_up(lease, held, ahead).await?
         {

@@ -68,7 +68,7 @@ impl Odds {
         self.wait == 0
     }
 
-    /// A call went the usual way; `is_clean`: all of it was stored, and none was there.
+    /// A call is over; `is_clean`: all of it was stored, and none was there.
     pub(super) fn went(&mut self, is_clean: bool) {
         self.wait = if is_clean {
             self.wait.saturating_sub(1)
@@ -93,7 +93,8 @@ enum Ingested {
     Whole { stream: String, last: u64 },
     /// None is stored, because the stream does not end where it should.
     OutOfLine(Option<u64>),
-    /// Each is to be asked about. None is stored if it has not begun.
+    /// Each is to be asked about. If it has begun, the stream was as it should be, and some
+    /// are stored; else nobody knows.
     Doubtful { has_begun: bool },
     /// Nobody took them.
     StreamGone,
@@ -244,9 +245,8 @@ async fn attempt(inner: &Inner, line: &Line, messages: &[Outgoing], behind: u64)
         if let Err(error) = sending.await {
             // The server forgets a batch that does not go on.
             tracing::debug!(why = describe(&error), "a message of many did not leave");
-            return Ingested::Doubtful {
-                has_begun: number > 1,
-            };
+            // Nor is it known whether the first was taken.
+            return Ingested::Doubtful { has_begun: false };
         }
     }
     answered(&mut answers, behind, count).await

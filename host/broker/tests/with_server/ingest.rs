@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
+use async_nats::jetstream::stream::DiscardPolicy;
 use qx_broker::testing::Nats;
 use qx_broker::{Broker, NatsConfig, PublishWay};
 use qx_events::ports::{Published, Publisher};
 use qx_events::wire::Outgoing;
 
-use crate::world::{aside, message, messages, store};
+use crate::world::{aside, made, message, messages, store};
 
 /// A message as it lies on the stream.
 struct Lying {
@@ -30,21 +30,6 @@ async fn warm(nats: &Nats) -> Broker {
     let broker = Broker::connect(config).await.unwrap();
     store(&broker, &messages("first", 1)).await;
     broker
-}
-
-/// The stream as we make it, with this change.
-async fn made(nats: &Nats, change: impl FnOnce(&mut Config)) {
-    let mut config = Config {
-        name: "QX_EVENTS".to_owned(),
-        subjects: vec!["svc.>".to_owned()],
-        storage: StorageType::File,
-        duplicate_window: Duration::from_mins(10),
-        allow_direct: true,
-        allow_batch_publish: true,
-        ..Config::default()
-    };
-    change(&mut config);
-    aside(nats).await.create_stream(config).await.unwrap();
 }
 
 /// What lies on the stream, by its place.
@@ -122,6 +107,9 @@ async fn what_a_process_sends_first_has_an_answer_each() {
     let answers = again.publish(&rows).await;
     assert!(answers.iter().all(is_duplicate));
     each_lies_where_it_should(&nats, &rows, &answers).await;
+    let another = Broker::connect(nats.config()).await.unwrap();
+    store(&another, &messages("b", 40)).await;
+    assert!(lying(&nats).await.last().unwrap().1.is_chained);
 }
 
 #[tokio::test]
@@ -180,6 +168,7 @@ async fn among_other_programs_each_message_is_where_the_answer_says() {
 async fn nothing_overtakes_one_of_many_that_the_stream_has_no_room_for() {
     let nats = Nats::start().await.unwrap();
     made(&nats, |it| {
+        it.allow_batch_publish = true;
         it.max_bytes = 8_000;
         it.discard = DiscardPolicy::New;
     })
@@ -200,7 +189,11 @@ async fn nothing_overtakes_one_of_many_that_the_stream_has_no_room_for() {
 #[tokio::test]
 async fn only_the_one_of_many_is_refused_that_is_larger_than_the_stream_takes() {
     let nats = Nats::start().await.unwrap();
-    made(&nats, |it| it.max_message_size = 2_000).await;
+    made(&nats, |it| {
+        it.allow_batch_publish = true;
+        it.max_message_size = 2_000;
+    })
+    .await;
     let broker = warm(&nats).await;
     let mut rows = messages("a", 30);
     rows[14] = message("a", &"x".repeat(3_000));
@@ -220,7 +213,7 @@ async fn none_of_many_is_stored_on_a_stream_that_lost_what_it_had_confirmed() {
     store(&broker, &rows[..30]).await;
     // Behind a connection that stands.
     aside(&nats).await.delete_stream("QX_EVENTS").await.unwrap();
-    made(&nats, |_| ()).await;
+    made(&nats, |it| it.allow_batch_publish = true).await;
     let answers = broker.publish(&rows[30..]).await;
     let unknown = |it: &Published| matches!(it, Published::Unknown(_));
     assert!(answers.iter().all(unknown), "{answers:?}");

@@ -3,15 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
+use async_nats::jetstream::stream::DiscardPolicy;
 use qx_broker::testing::Nats;
 use qx_broker::{Beside, Broker, NatsConfig, PublishWay};
 use qx_events::ports::{Published, Publisher};
 use qx_events::wire::Outgoing;
 
-use crate::world::{aside, broker, message, messages, store};
+use crate::world::{aside, broker, made, message, messages, store};
 
 async fn with_way(nats: &Nats, publish: PublishWay) -> Broker {
     let config = NatsConfig {
@@ -19,20 +18,6 @@ async fn with_way(nats: &Nats, publish: PublishWay) -> Broker {
         ..nats.config()
     };
     Broker::connect(config).await.unwrap()
-}
-
-/// The stream as we make it, with this change.
-async fn made(nats: &Nats, change: impl FnOnce(&mut Config)) {
-    let mut config = Config {
-        name: "QX_EVENTS".to_owned(),
-        subjects: vec!["svc.>".to_owned()],
-        storage: StorageType::File,
-        duplicate_window: Duration::from_mins(10),
-        allow_direct: true,
-        ..Config::default()
-    };
-    change(&mut config);
-    aside(nats).await.create_stream(config).await.unwrap();
 }
 
 /// What the stream has of our messages, in its order: their ids, and whether they

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::stream::{Config, StorageType};
 use async_nats::jetstream::{self, Context};
 use bytes::Bytes;
 use qx_broker::testing::Nats;
@@ -24,6 +25,20 @@ pub(crate) async fn broker(nats: &Nats) -> Broker {
 pub(crate) async fn aside(nats: &Nats) -> Context {
     let client = async_nats::connect(nats.url()).await.unwrap();
     jetstream::new(client)
+}
+
+/// The stream as we make it for a server that knows no batches, with this change.
+pub(crate) async fn made(nats: &Nats, change: impl FnOnce(&mut Config)) {
+    let mut config = Config {
+        name: "QX_EVENTS".to_owned(),
+        subjects: vec!["svc.>".to_owned()],
+        storage: StorageType::File,
+        duplicate_window: Duration::from_mins(10),
+        allow_direct: true,
+        ..Config::default()
+    };
+    change(&mut config);
+    aside(nats).await.create_stream(config).await.unwrap();
 }
 
 pub(crate) fn impatient(nats: &Nats) -> NatsConfig {

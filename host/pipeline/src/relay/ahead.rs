@@ -26,6 +26,8 @@ pub(super) struct Ahead {
     pub(super) unmarked: Option<Unmarked>,
     /// Not empty only while something is unmarked.
     next: Batch,
+    /// The lease under which it was published and read.
+    under: Option<Lease>,
 }
 
 /// A batch that the stream has answered for.
@@ -48,6 +50,17 @@ impl Unmarked {
 }
 
 impl Ahead {
+    /// What is from under another lease is dropped: who had charge meanwhile may have found
+    /// that the stream lost it, and it would be marked as if it were there.
+    pub(super) fn hold_under(&mut self, lease: Lease) {
+        if self.under != Some(lease) {
+            *self = Self {
+                under: Some(lease),
+                ..Self::default()
+            };
+        }
+    }
+
     /// This batch is to be marked while the next, which is here, is published.
     pub(super) fn keep(&mut self, unmarked: Unmarked, next: Batch) {
         self.unmarked = Some(unmarked);
@@ -109,5 +122,25 @@ impl Relay {
             Some(Err(error)) => Err(Fault::transient("read rows ahead", error)),
             None => Ok(Batch::default()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_published_under_one_lease_is_not_marked_under_another() {
+        let mut ahead = Ahead::default();
+        ahead.hold_under(Lease { token: 1 });
+        let unmarked = Unmarked {
+            sorted: Sorted::default(),
+            begun: Instant::now(),
+        };
+        ahead.keep(unmarked, Batch::default());
+        ahead.hold_under(Lease { token: 1 });
+        assert!(ahead.unmarked.is_some());
+        ahead.hold_under(Lease { token: 2 });
+        assert!(ahead.unmarked.is_none());
     }
 }

@@ -9,6 +9,7 @@ use crate::history::{Effect, seen};
 use crate::host::{Host, component};
 use crate::mischief::Weather;
 use crate::models::broker::foreign;
+use crate::relay::three_batches_out_and_none_marked;
 use crate::world::{World, pass, timed};
 
 async fn published(world: &World, ids: std::ops::RangeInclusive<u128>) {
@@ -70,15 +71,7 @@ async fn a_stream_that_is_made_anew_behind_a_standing_connection_gets_every_row_
 #[tokio::test(start_paused = true)]
 async fn what_a_stream_lost_while_it_was_being_marked_goes_out_again() {
     for lost in [1, 150, 250, 300] {
-        let world = World::new();
-        for id in 1..=500 {
-            world.db.insert(&placed(id));
-        }
-        world.db.tables().mark_takes = Duration::from_secs(1);
-        let mut host = world.host("a");
-        host.relay_in_batches(100);
-        let is_stored = |e: &Effect| matches!(e, Effect::Stored { .. });
-        world.history.until_seen(300, is_stored).await;
+        let (world, _host) = three_batches_out_and_none_marked().await;
         world.broker.lose_tail_unnoticed(lost);
         let is_whole = || {
             let there: BTreeSet<u128> = world.broker.ids().into_iter().collect();

@@ -7,7 +7,7 @@ use qx_pipeline::{RelayConfig, RowOrder};
 
 use crate::acts::placed;
 use crate::history::{Effect, seen};
-use crate::host::TERM;
+use crate::host::{Host, TERM};
 use crate::mischief::Weather;
 use crate::world::{World, pass, timed};
 
@@ -176,8 +176,9 @@ async fn the_passes_over_a_full_backlog_follow_each_other_without_a_pause() {
     assert_eq!(took, Duration::ZERO);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_busy_relay_publishes_on_while_the_database_marks() {
+/// Five batches of a hundred rows, of which the stream has three. The database takes a
+/// second to mark one.
+pub(crate) async fn three_batches_out_and_none_marked() -> (World, Host) {
     let world = World::new();
     for id in 1..=500 {
         world.db.insert(&placed(id));
@@ -187,6 +188,12 @@ async fn a_busy_relay_publishes_on_while_the_database_marks() {
     host.relay_in_batches(100);
     let is_stored = |e: &Effect| matches!(e, Effect::Stored { .. });
     world.history.until_seen(300, is_stored).await;
+    (world, host)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_relay_publishes_on_while_the_database_marks() {
+    let (world, _host) = three_batches_out_and_none_marked().await;
     assert_eq!(world.db.waiting(), 500, "none is marked yet");
     let none_waits = || world.db.waiting() == 0;
     let all_marked = world.history.until("none waits", none_waits);
@@ -198,15 +205,7 @@ async fn a_busy_relay_publishes_on_while_the_database_marks() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_marks_all_that_was_published_however_many_batches_it_is() {
-    let world = World::new();
-    for id in 1..=500 {
-        world.db.insert(&placed(id));
-    }
-    world.db.tables().mark_takes = Duration::from_secs(1);
-    let mut host = world.host("a");
-    host.relay_in_batches(100);
-    let is_stored = |e: &Effect| matches!(e, Effect::Stored { .. });
-    world.history.until_seen(300, is_stored).await;
+    let (world, mut host) = three_batches_out_and_none_marked().await;
     host.drain().await;
     let stored = seen!(world.history, Effect::Stored { event, .. } => *event).len();
     assert_eq!(world.db.waiting(), 500 - stored);
