@@ -231,27 +231,18 @@ impl Relay {
         // CRASH WINDOW relay-1: published, not yet marked. The rows go out again under
         // the same message ids, and the stream's duplicate window drops them.
         crash::point(crash::Window::Relay1);
+        // Beside others, what was sent before the connection was lost is sent again.
+        let is_stray =
+            self.config.beside_others && !standing.is_connected(self.publisher.connection());
+        // Known before anything can fail: the rows that it lost look as if they were there.
+        let is_whole = is_stray || standing.after(&sorted.stored);
         if !marked? {
             self.deposed(held);
             return Ok(Turn::Standby);
         }
-        if self.config.beside_others && !standing.is_connected(self.publisher.connection()) {
-            return Ok(Turn::Moved { full: true }); // Sent again, once it was looked at.
-        }
-        if let Some(fell_back) = standing.after(&sorted.stored) {
-            // The rows of this pass wait too: where they are is not certain.
-            standing.doubt();
-            // Marked later, those before them would look as if they were there.
-            if !self.mark_all(lease, ahead).await? {
-                self.deposed(held);
-                return Ok(Turn::Standby);
-            }
-            let forgotten = self.forget(&fell_back, held).await?;
-            return Ok(if forgotten {
-                Turn::Moved { full: true }
-            } else {
-                Turn::Standby
-            });
+        if is_stray || !is_whole {
+            // These rows wait too: where they are is not certain. It is looked at first.
+            return Ok(Turn::Moved { full: true });
         }
         let unmarked = Unmarked { sorted, begun };
         let next = next.unwrap_or_default(); // It is read again by the next pass.
@@ -304,7 +295,7 @@ impl Relay {
         }
         standing.doubt();
         let stream = self.in_charge(self.publisher.state(), held).await?;
-        if !self.forget(&stream, held).await? {
+        if !self.forget(&standing.kept(&stream), held).await? {
             return Ok(false);
         }
         standing.saw(stream, lease, connection, Instant::now());

@@ -15,7 +15,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 /// The stream as it was seen last.
 #[derive(Debug, Default)]
-pub(super) struct Standing(Option<Seen>);
+pub(super) struct Standing {
+    seen: Option<Seen>,
+    /// It has lost its end and grown over it: what it was in between. Kept until the rows
+    /// that were lost wait again, whatever else fails meanwhile: nothing else shows it.
+    fell_back: Option<StreamState>,
+}
 
 #[derive(Debug)]
 struct Seen {
@@ -30,14 +35,16 @@ impl Standing {
     /// Whether the stream must be looked at before anything is published: never
     /// seen under this lease, or over another connection, or a while ago.
     pub(super) fn is_due(&self, lease: Lease, connection: u64, now: Instant) -> bool {
-        self.0.as_ref().is_none_or(|seen| {
+        self.seen.as_ref().is_none_or(|seen| {
             seen.under != lease || seen.connection != connection || now >= seen.at + LOOK_EVERY
         })
     }
 
-    /// It is like this. `connection` is from before it was asked.
+    /// It is like this, and every row waits again that it has lost. `connection` is from
+    /// before it was asked.
     pub(super) fn saw(&mut self, stream: StreamState, under: Lease, connection: u64, at: Instant) {
-        self.0 = Some(Seen {
+        self.fell_back = None;
+        self.seen = Some(Seen {
             stream,
             under,
             connection,
@@ -45,40 +52,52 @@ impl Standing {
         });
     }
 
+    /// What is certain to be there still, of a stream that says that it is like this.
+    pub(super) fn kept(&self, stream: &StreamState) -> StreamState {
+        let mut kept = stream.clone();
+        if let Some(fell_back) = &self.fell_back
+            && (&fell_back.name, fell_back.created_ns) == (&kept.name, kept.created_ns)
+        {
+            kept.last_seq = kept.last_seq.min(fell_back.last_seq);
+        }
+        kept
+    }
+
     /// Whether it may still be what it was, as far as the connection tells.
     pub(super) fn is_connected(&self, connection: u64) -> bool {
-        let seen = self.0.as_ref();
+        let seen = self.seen.as_ref();
         seen.is_some_and(|seen| seen.connection == connection)
     }
 
-    /// Nothing is known any more.
+    /// It must be looked at.
     pub(super) fn doubt(&mut self) {
-        self.0 = None;
+        self.seen = None;
     }
 
     /// What rows are marked with that are published now.
     pub(super) fn created_ns(&self) -> Option<i64> {
-        self.0.as_ref().map(|seen| seen.stream.created_ns)
+        self.seen.as_ref().map(|seen| seen.stream.created_ns)
     }
 
     /// Learns from the stream's answers, in the order of sending: positions only
-    /// grow. One that was given away before means that the stream lost its end: it
-    /// is returned as it was when it began to give them away again.
-    pub(super) fn after(&mut self, stored: &[PublishedRow]) -> Option<StreamState> {
-        let seen = self.0.as_mut()?;
-        for row in stored.iter().filter(|row| !row.stored.duplicate) {
-            let sequence = row.stored.sequence;
+    /// grow. One that was given away before means that the stream lost its end, and it
+    /// must be looked at. `false`: that is so.
+    #[must_use]
+    pub(super) fn after(&mut self, stored: &[PublishedRow]) -> bool {
+        let Some(seen) = self.seen.as_mut() else {
+            return true;
+        };
+        let new = || stored.iter().filter(|row| !row.stored.duplicate);
+        for sequence in new().map(|row| row.stored.sequence) {
             if sequence <= seen.stream.last_seq {
-                let lowest = stored.iter().filter(|row| !row.stored.duplicate);
-                let lowest = lowest.map(|row| row.stored.sequence).min();
-                return Some(StreamState {
-                    last_seq: lowest.unwrap_or(sequence).saturating_sub(1),
-                    ..seen.stream.clone()
-                });
+                let lowest = new().map(|row| row.stored.sequence).min();
+                seen.stream.last_seq = lowest.unwrap_or(sequence).saturating_sub(1);
+                self.fell_back = self.seen.take().map(|seen| seen.stream);
+                return false;
             }
             seen.stream.last_seq = sequence;
         }
-        None
+        true
     }
 }
 
@@ -129,9 +148,29 @@ mod tests {
         ] {
             let mut standing = Standing::default();
             standing.saw(stream(last_seq), LEASE, 0, Instant::now());
-            let found = standing.after(&rows(answers));
-            assert_eq!(found, fell_back_to.map(stream), "{last_seq} {answers:?}");
+            let is_whole = standing.after(&rows(answers));
+            assert_eq!(is_whole, fell_back_to.is_none(), "{last_seq} {answers:?}");
+            assert_eq!(standing.is_connected(0), is_whole, "looked at");
+            let kept = standing.kept(&stream(20));
+            assert_eq!(kept, stream(fell_back_to.unwrap_or(20)), "{answers:?}");
         }
+    }
+
+    #[test]
+    fn where_it_fell_back_to_is_kept_until_it_was_seen_again() {
+        let mut standing = Standing::default();
+        standing.saw(stream(10), LEASE, 0, Instant::now());
+        assert!(!standing.after(&rows(&[(8, false)])));
+        standing.doubt();
+        assert_eq!(standing.kept(&stream(12)), stream(7));
+        assert_eq!(standing.kept(&stream(3)), stream(3), "it lost more since");
+        let anew = StreamState {
+            created_ns: 8,
+            ..stream(12)
+        };
+        assert_eq!(standing.kept(&anew), anew, "of another there is nothing");
+        standing.saw(stream(12), LEASE, 0, Instant::now());
+        assert_eq!(standing.kept(&stream(12)), stream(12));
     }
 
     #[test]
@@ -152,7 +191,7 @@ mod tests {
     fn what_was_published_is_known_to_be_there() {
         let mut standing = Standing::default();
         standing.saw(stream(10), LEASE, 0, Instant::now());
-        assert_eq!(standing.after(&rows(&[(11, false)])), None);
-        assert_eq!(standing.after(&rows(&[(11, false)])), Some(stream(10)));
+        assert!(standing.after(&rows(&[(11, false)])));
+        assert!(!standing.after(&rows(&[(11, false)])));
     }
 }

@@ -91,6 +91,8 @@ pub(crate) struct Tables {
     pub(crate) lease_requests: u32,
     /// How long it takes to mark rows as published.
     pub(crate) mark_takes: Duration,
+    /// How often it will fail to let rows wait again.
+    pub(crate) forget_fails: u32,
     pub(crate) inbox: HashMap<(ComponentName, Uuid), Digest>,
     pub(crate) attempts: HashMap<(ComponentName, Uuid), Tried>,
     pub(crate) state: HashMap<StateKey, StateValue>,

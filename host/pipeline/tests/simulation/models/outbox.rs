@@ -166,6 +166,10 @@ impl Outbox for Database {
         self.door.enter("forget rows").await?;
         let forgotten = {
             let mut tables = self.tables();
+            if let Some(left) = tables.forget_fails.checked_sub(1) {
+                tables.forget_fails = left;
+                return Err(Fault::transient("forget rows", "the connection broke"));
+            }
             if holder_of(&mut tables, self.shard, lease).is_none() {
                 return Ok(None);
             }
