@@ -14,7 +14,7 @@ const POSTGRES: &str = "
         WHERE handled_at < statement_timestamp() - $1 * interval '1 second'
           AND NOT EXISTS (SELECT FROM qx_dead_letters AS letter
                           WHERE letter.component = mark.component AND letter.event_id = mark.event_id)
-        LIMIT $2 FOR UPDATE SKIP LOCKED))";
+        ORDER BY handled_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
 /// Marks lie in the order in which they came: only those before the first that is
 /// young enough are looked at.
@@ -34,7 +34,7 @@ const POSTGRES_ATTEMPTS: &str = "
     DELETE FROM qx_attempts WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM qx_attempts
         WHERE noted_at < statement_timestamp() - $1 * interval '1 second'
-        LIMIT $2 FOR UPDATE SKIP LOCKED))";
+        ORDER BY noted_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
 const SQLITE_ATTEMPTS: &str = "
     DELETE FROM qx_attempts WHERE (component, event_id) IN (

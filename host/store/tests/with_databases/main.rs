@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod alike;
 #[cfg(test)]
+mod clean_up;
+#[cfg(test)]
 mod connecting;
 #[cfg(test)]
 mod connections;

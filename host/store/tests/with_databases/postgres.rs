@@ -114,30 +114,6 @@ async fn status_does_not_read_the_published_rows() {
     assert_eq!(world.outbox.status().await.unwrap().published, 0);
 }
 
-/// Millions may be kept, and the relay waits for the clean-up, twice a minute.
-#[tokio::test]
-async fn a_clean_up_reads_no_row_that_is_kept() {
-    let world = World::postgres().await;
-    world
-        .sql(
-            "INSERT INTO qx_outbox_events (event_name, payload, occurred_at, published_at)
-             SELECT 'a', '{}', now(), now() FROM generate_series(1, 20000);
-             ANALYZE qx_outbox_events",
-        )
-        .await;
-    let day = Duration::from_hours(24);
-    assert_eq!(world.outbox.clean_up(day, 5_000).await.unwrap(), 0);
-    // A connection hands in what it has counted when it ends.
-    world.store.close().await;
-    let ours = "SELECT count(*) FROM pg_stat_activity
-        WHERE application_name = 'qx-host' AND datname = current_database()";
-    while world.number(ours).await > 0 {}
-    let read =
-        "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'qx_outbox_published'";
-    let read = world.number(read).await;
-    assert!(read < 100, "{read} entries of the index were read");
-}
-
 /// Behind a pooler the next transaction is on another connection of the server:
 /// no statement may have a name, no setting may outlive its transaction.
 #[tokio::test]
