@@ -34,7 +34,7 @@ MINUTES ?= 10
 SEED ?= 1
 soak: components servers
 	@tools/say.sh "soak of $(MINUTES) minutes, seed $(SEED)"
-	QX_SOAK_MINUTES=$(MINUTES) QX_SEED=$(SEED) $(CARGO) test -p acceptance --test soak -- --nocapture
+	QX_SOAK_MINUTES=$(MINUTES) QX_SEED=$(SEED) $(CARGO) test -p acceptance --test suites -- --nocapture soak::
 
 ## Looks for inputs that make a door of the host panic: make fuzz TARGET=envelope SECONDS=600
 SECONDS ?= 60

@@ -31,7 +31,7 @@ async fn the_schemas_beside_the_example_are_what_the_command_prints() {
         let kept: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
         assert_eq!(
             kept, own,
-            "QX_BLESS=1 cargo test -p acceptance --test typed schema"
+            "QX_BLESS=1 cargo test -p acceptance --test suites schema"
         );
     }
 }

@@ -90,17 +90,21 @@ impl Workshop {
 
     /// Runs tests of the copy.
     pub async fn run(&self, (package, target): (&str, &str), tests: &[&str]) -> Ran {
-        let built = self.cargo(target, &["--no-run"]).output().await;
-        let built = built.expect("cargo runs");
+        let built = self.build(target).output().await.expect("cargo runs");
         if !built.status.success() {
             let said = String::from_utf8_lossy(&built.stderr).into_owned();
             return Ran::NotCompiled(format!("{package}: {said}"));
         }
-        let args: Vec<&str> = std::iter::once("--").chain(tests.iter().copied()).collect();
-        let running = self.cargo(target, &args).output();
-        match tokio::time::timeout(PATIENCE, running).await {
+        let (binary, folder) = artifact(&built.stdout, target).expect("cargo names the binary");
+        let mut running = tokio::process::Command::new(binary);
+        running
+            .args(tests)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        match tokio::time::timeout(PATIENCE, running.output()).await {
             Ok(ran) => {
-                let ran = ran.expect("cargo runs");
+                let ran = ran.expect("a test runs");
                 let said = String::from_utf8_lossy(&ran.stdout).into_owned();
                 if ran.status.success() {
                     Ran::Passed(passed(&said))
@@ -112,20 +116,35 @@ impl Workshop {
         }
     }
 
-    /// With the features of the whole workspace: then its dependencies are those
-    /// that `make test` has compiled.
-    fn cargo(&self, target: &str, more: &[&str]) -> tokio::process::Command {
+    /// With the features of the whole workspace: then its dependencies are those that
+    /// `make test` has compiled. What is compiled again for each mutant is that faster without
+    /// lines, and from what was there before.
+    fn build(&self, target: &str) -> tokio::process::Command {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = tokio::process::Command::new(cargo);
         command
             .args(["test", "--offline", "--workspace", "--test", target])
-            .args(more)
+            .args(["--no-run", "--message-format", "json-render-diagnostics"])
             .current_dir(&self.tree)
             .env("CARGO_TARGET_DIR", repository().join("target"))
+            .env("CARGO_INCREMENTAL", "1")
+            .env("CARGO_PROFILE_DEV_DEBUG", "none")
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command
     }
+}
+
+/// The binary of the tests, and the folder of its package, by cargo's words.
+fn artifact(said: &[u8], target: &str) -> Option<(PathBuf, PathBuf)> {
+    let messages = serde_json::Deserializer::from_slice(said).into_iter::<serde_json::Value>();
+    let mut artifacts = messages
+        .map_while(Result::ok)
+        .filter(|message| message["target"]["name"] == target);
+    let artifact = artifacts.find(|message| message["executable"].is_string())?;
+    let binary = artifact["executable"].as_str()?.into();
+    let manifest = Path::new(artifact["manifest_path"].as_str()?);
+    Some((binary, manifest.parent()?.to_owned()))
 }
 
 /// How many tests passed, by cargo's words.

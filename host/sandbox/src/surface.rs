@@ -89,7 +89,7 @@ impl Surface {
             Payload::ComponentImportSection(imports) if depth == 0 => {
                 for import in imports.clone() {
                     let import = import.map_err(|error| damaged(error, bytes))?;
-                    let name = import.name.full_name().into_owned();
+                    let name = import.name.name.to_owned();
                     if !is_asked_for(&name, import.ty, definitions) {
                         continue;
                     }
@@ -100,7 +100,7 @@ impl Surface {
                 for export in exports.clone() {
                     let export = export.map_err(|error| damaged(error, bytes))?;
                     self.exports.push(Export {
-                        name: export.name.full_name().into_owned(),
+                        name: export.name.name.to_owned(),
                         kind: match export.kind {
                             ComponentExternalKind::Func => Kind::Function,
                             ComponentExternalKind::Module

@@ -68,7 +68,7 @@ pub fn wrap(world: &str, mut core: Vec<u8>) -> Vec<u8> {
     let wit = format!("package test:guests; world guest {{ {world} }} {packages}");
     let package = resolve.push_str("guests.wit", &wit).unwrap();
     let world = resolve.select_world(&[package], Some("guest")).unwrap();
-    embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8, false).unwrap();
+    embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default()
         .module(&core)
         .unwrap()

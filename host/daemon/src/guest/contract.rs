@@ -25,5 +25,5 @@ pub(super) fn mark_as(
     resolve: &Resolve,
     world: WorldId,
 ) -> anyhow::Result<()> {
-    wit_component::embed_component_metadata(module, resolve, world, StringEncoding::UTF8, false)
+    wit_component::embed_component_metadata(module, resolve, world, StringEncoding::UTF8)
 }

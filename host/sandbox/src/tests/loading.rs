@@ -226,7 +226,7 @@ fn stub(world: &str) -> Vec<u8> {
         world,
         ManglingAndAbi::Legacy(wit_parser::LiftLowerAbi::Sync),
     );
-    embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8, false).unwrap();
+    embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8).unwrap();
     let mut encoder = ComponentEncoder::default();
     encoder.module(&core).unwrap().encode().unwrap()
 }

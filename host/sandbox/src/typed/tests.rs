@@ -16,7 +16,7 @@ fn with_type<T>(types: &str, ty: &str, use_it: impl FnOnce(&Type) -> T) -> T {
     let package = resolve.push_str("types.wit", &wit).unwrap();
     let world = resolve.select_world(&[package], Some("guest")).unwrap();
     let mut core = dummy_module(&resolve, world, ManglingAndAbi::Standard32);
-    embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8, false).unwrap();
+    embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8).unwrap();
     let bytes = ComponentEncoder::default()
         .module(&core)
         .unwrap()

@@ -40,7 +40,7 @@ fn types() -> Types {
         .unwrap();
     let world = resolve.select_world(&[package], Some("guest")).unwrap();
     let mut core = dummy_module(&resolve, world, ManglingAndAbi::Standard32);
-    embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8, false).unwrap();
+    embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8).unwrap();
     let bytes = ComponentEncoder::default()
         .module(&core)
         .unwrap()
