@@ -250,20 +250,18 @@ impl Relay {
             ahead.keep(unmarked, next);
             return Ok(Turn::Moved { full: true });
         }
-        self.finish(held, unmarked, (full, ahead)).await
+        self.finish(lease, held, unmarked, (full, ahead)).await
     }
 
-    /// Marks a batch with none behind it, after those before it.
+    /// Marks a batch with none behind it, after those before it. Under the lease that it was
+    /// published under: who had charge since may have found that the stream lost these rows.
     async fn finish(
         &self,
+        lease: Lease,
         held: &mut Option<Held>,
         mut unmarked: Unmarked,
         (full, ahead): (bool, &mut Ahead),
     ) -> Result<Turn, Fault> {
-        // Asked again: publishing may have taken longer than the lease lasts.
-        let Some(lease) = self.lead(held).await? else {
-            return Ok(Turn::Standby);
-        };
         let unknown = unmarked.sorted.unknown.take();
         let moved = !unmarked.is_empty();
         ahead.keep(unmarked, Batch::default());

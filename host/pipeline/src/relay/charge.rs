@@ -23,8 +23,9 @@ pub(super) struct Held {
 impl Relay {
     /// Another relay has the lease.
     pub(super) fn deposed(&self, held: &mut Option<Held>) {
-        *held = None;
-        self.witness.saw(&Sight::RelayLeads(false));
+        if held.take().is_some() {
+            self.witness.saw(&Sight::RelayLeads(false));
+        }
     }
 
     /// The lease: held, renewed or taken. `None`: another relay has it.

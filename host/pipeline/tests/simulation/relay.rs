@@ -9,6 +9,8 @@ use crate::acts::placed;
 use crate::history::{Effect, seen};
 use crate::host::{Host, TERM};
 use crate::mischief::Weather;
+use crate::models::broker::foreign;
+use crate::models::database::Term;
 use crate::world::{World, pass, timed};
 
 fn is_marked(effect: &Effect) -> bool {
@@ -273,6 +275,31 @@ async fn a_publish_that_outlasts_the_term_is_marked_all_the_same() {
         .await;
     let stored = world.history.count(|e| matches!(e, Effect::Stored { .. }));
     assert_eq!(stored, 1, "published once\n{}", world.history);
+}
+
+/// Somebody else had charge while the answer was on its way, and the stream had lost the
+/// row by then, and grown over it.
+#[tokio::test(start_paused = true)]
+async fn what_was_published_under_one_lease_is_not_marked_under_the_next() {
+    let world = World::new();
+    world.db.insert(&placed(1));
+    world.broker.books().publish_takes = vec![TERM * 3];
+    let mut host = world.host("a");
+    host.relay();
+    let is_stored = |e: &Effect| matches!(e, Effect::Stored { .. });
+    world.history.until_seen(1, is_stored).await;
+    world.db.tables().last_token += 1;
+    let token = world.db.tables().last_token;
+    world.db.tables().term = Some(Term {
+        holder: "b".to_owned(),
+        token,
+        ends: tokio::time::Instant::now() + TERM,
+    });
+    world.broker.lose_tail_unnoticed(1);
+    world.broker.write(foreign("order.left", 7, b"{}"));
+    let none_waits = || world.db.waiting() == 0;
+    world.history.until("it is marked", none_waits).await;
+    assert_eq!(world.broker.ids(), [7, 1], "\n{}", world.history);
 }
 
 #[tokio::test(start_paused = true)]

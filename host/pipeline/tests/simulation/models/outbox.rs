@@ -42,7 +42,7 @@ impl Outbox for Database {
             let next = tables.last_token + 1;
             let token = match term(&mut tables, self.shard) {
                 Some(own) if own.ends > now && own.holder != holder => return Ok(None),
-                Some(own) if own.ends > now => own.token,
+                Some(own) if own.holder == holder => own.token,
                 Some(_) | None => next,
             };
             tables.last_token = tables.last_token.max(token);
