@@ -17,7 +17,7 @@ const fn killer(target: (&'static str, &'static str), test: &'static str) -> Kil
     Killer { target, test }
 }
 
-const MUTANTS: [Mutant; 17] = [
+const MUTANTS: [Mutant; 18] = [
     Mutant {
         name: "acknowledged before the commit",
         file: "host/pipeline/src/consumer/deliver.rs",
@@ -152,12 +152,22 @@ const MUTANTS: [Mutant; 17] = [
     },
     Mutant {
         name: "what is lost is forgotten while rows before it are being marked",
-        file: "host/pipeline/src/relay.rs",
-        from: "            if !self.mark_all(lease, ahead).await? {\n                self.deposed(held);\n                return Ok(Turn::Standby);\n            }\n            let forgotten",
-        to: "            let forgotten",
+        file: "host/pipeline/src/relay/ahead.rs",
+        from: "        let is_marked = self.mark_all(lease, ahead).await?;\n",
+        to: "        let is_marked = lease.token > 0;\n",
         killer: killer(
             PIPELINE,
             "what_a_stream_lost_while_it_was_being_marked_goes_out_again",
+        ),
+    },
+    Mutant {
+        name: "where the stream fell back to is forgotten with the pass",
+        file: "host/pipeline/src/relay/standing.rs",
+        from: "        self.seen = None;\n",
+        to: "        (self.seen, self.fell_back) = (None, None);\n",
+        killer: killer(
+            PIPELINE,
+            "an_end_that_is_lost_behind_a_standing_connection_is_found_out_by_the_answers",
         ),
     },
     Mutant {
