@@ -216,10 +216,7 @@ impl Host {
     /// Waits until it says that it can do its work.
     pub(crate) async fn ready(&mut self) -> anyhow::Result<Duration> {
         loop {
-            if get(&self.admin, "/readyz")
-                .await
-                .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
-            {
+            if self.is_ready().await {
                 return Ok(self.begun.elapsed());
             }
             self.alive()?;
@@ -230,6 +227,12 @@ impl Host {
             );
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Whether it says that it can do its work.
+    pub(crate) async fn is_ready(&self) -> bool {
+        let answer = get(&self.admin, "/readyz").await;
+        answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
     }
 
     /// An answer of its admin API.

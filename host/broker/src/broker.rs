@@ -1,9 +1,11 @@
 //! The broker as the host sees it: one connection, one stream, the two ports.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_nats::client::Client;
+use async_nats::jetstream::consumer::Info as ConsumerInfo;
 use async_nats::jetstream::context::{AccountErrorKind, ContextBuilder};
 use async_nats::jetstream::stream::Info;
 use async_nats::jetstream::{Context, ErrorCode};
@@ -222,10 +224,26 @@ impl Stream for Broker {
         let name = durable_name(component);
         let found = footing::find(&self.inner, &name).await;
         let found = found.map_err(|error| error.into_fault("measure the lag"))?;
-        Ok(found.map(|info| Lag {
-            pending: info.num_pending,
-            in_flight: u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX),
-        }))
+        Ok(found.as_ref().map(lag_of))
+    }
+
+    /// One question for 256 consumers of the stream, whoever has made them.
+    async fn lags(
+        &self,
+        components: &[ComponentName],
+    ) -> Result<BTreeMap<ComponentName, Lag>, Fault> {
+        if components.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let wanted = components.iter().map(|name| (durable_name(name), name));
+        let wanted: BTreeMap<String, &ComponentName> = wanted.collect();
+        let listed = footing::list(&self.inner).await;
+        let listed = listed.map_err(|error| error.into_fault("measure the lag"))?;
+        let lags = listed.iter().filter_map(|info| {
+            let name = *wanted.get(&info.name)?;
+            Some((name.clone(), lag_of(info)))
+        });
+        Ok(lags.collect())
     }
 
     async fn check(&self) -> Result<(), Fault> {
@@ -238,5 +256,12 @@ impl Stream for Broker {
                 "the stream is gone; it is made again with the next message",
             )),
         }
+    }
+}
+
+fn lag_of(info: &ConsumerInfo) -> Lag {
+    Lag {
+        pending: info.num_pending,
+        in_flight: u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX),
     }
 }

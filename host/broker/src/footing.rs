@@ -9,6 +9,7 @@ use async_nats::jetstream::{
     self, ErrorCode,
     consumer::{self, DeliverPolicy},
 };
+use futures::TryStreamExt;
 use qx_events::StartFrom;
 
 use crate::anew;
@@ -60,6 +61,12 @@ impl Footing {
     pub(crate) fn raise(&mut self, consumer: &consumer::Info) {
         self.floor = self.floor.max(consumer.ack_floor.stream_sequence);
     }
+}
+
+/// Whether everything that the consumer has handed over is settled.
+pub(crate) fn is_at_rest(consumer: &consumer::Info) -> bool {
+    consumer.num_ack_pending == 0
+        && consumer.ack_floor.stream_sequence >= consumer.delivered.stream_sequence
 }
 
 /// Takes up the consumer, brings it up to date, or makes it. `known` is where it
@@ -170,6 +177,19 @@ pub(crate) async fn find(inner: &Inner, name: &str) -> Result<Option<consumer::I
             }),
         },
     }
+}
+
+/// Every durable consumer of the stream, whoever has made it.
+pub(crate) async fn list(inner: &Inner) -> Result<Vec<consumer::Info>, BrokerError> {
+    let unanswered = |source: Box<dyn std::error::Error + Send + Sync>| BrokerError::Unanswered {
+        doing: "list the consumers".to_owned(),
+        source,
+    };
+    let name = &inner.config.stream;
+    let stream = inner.context.get_stream_no_info(name).await;
+    let stream = stream.map_err(|error| unanswered(Box::new(error)))?;
+    let listed = stream.consumers().try_collect().await;
+    listed.map_err(|error| unanswered(Box::new(error)))
 }
 
 /// Refuses what cannot be changed, changes what can.
@@ -287,6 +307,31 @@ pub(crate) async fn apply(
 mod tests {
     use super::*;
     use async_nats::datetime::from_nanos;
+
+    #[test]
+    fn a_consumer_is_at_rest_once_all_is_settled_that_it_has_handed_over() {
+        let info = |delivered: u64, floor: u64, pending: usize| {
+            let at =
+                |sequence| serde_json::json!({"consumer_seq": sequence, "stream_seq": sequence});
+            let info = serde_json::json!({
+                "stream_name": "QX", "name": "qx_stars", "created": "2026-03-01T10:00:00Z",
+                "config": {"durable_name": "qx_stars", "deliver_policy": "all", "ack_policy": "explicit", "replay_policy": "instant"},
+                "delivered": at(delivered), "ack_floor": at(floor), "num_ack_pending": pending,
+                "num_redelivered": 0, "num_waiting": 1, "num_pending": 5,
+            });
+            serde_json::from_value(info).unwrap()
+        };
+        for (delivered, floor, pending, expected) in [
+            (0, 0, 0, true),
+            (7, 7, 0, true),
+            (7, 6, 1, false),
+            (7, 3, 0, false),
+            (0, 9, 0, true),
+        ] {
+            let found = is_at_rest(&info(delivered, floor, pending));
+            assert_eq!(found, expected, "{delivered} {floor} {pending}");
+        }
+    }
 
     #[test]
     fn a_lost_consumer_begins_where_it_was_unless_the_stream_is_another() {

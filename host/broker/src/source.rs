@@ -37,7 +37,8 @@ const END_GRACE: Duration = Duration::from_millis(100);
 const LINGER: Duration = Duration::from_millis(1);
 /// Least time between two pulls that brought nothing: no server makes us spin.
 const EMPTY_PULL_MIN: Duration = Duration::from_millis(20);
-/// The consumer's place is looked up this often: what a lost consumer redelivers.
+/// The consumer's place is looked up this often while messages come: what a lost
+/// consumer redelivers.
 const PLACE_EVERY: Duration = Duration::from_secs(10);
 
 /// A durable consumer that is being read.
@@ -49,6 +50,8 @@ pub(crate) struct NatsSource {
     footing: Footing,
     /// The connection's losses when it was learned.
     footing_losses: u64,
+    /// The footing is as far as it goes until the next message comes.
+    at_rest: bool,
     /// Streams that the consumer was on so far: its own was deleted and made anew.
     streams: Arc<AtomicU64>,
     trust: Trust,
@@ -126,6 +129,7 @@ impl NatsSource {
             link,
             footing,
             footing_losses: losses,
+            at_rest: false,
             streams: Arc::default(),
             trust: Trust::Firm {
                 losses,
@@ -138,17 +142,19 @@ impl NatsSource {
     }
 
     /// Makes sure that the consumer is there: after a loss of the connection, after
-    /// a doubt, and now and then to know its place.
+    /// a doubt, and now and then to know its place, if that may have changed.
     async fn stand(&mut self) -> Result<(), BrokerError> {
         let losses = self.link.losses();
         if let Trust::Firm { losses: then, seen } = self.trust
             && then == losses
         {
-            if seen.elapsed() < PLACE_EVERY {
+            // One that is gone answers no pull: nobody has to look for it.
+            if self.at_rest || seen.elapsed() < PLACE_EVERY {
                 return Ok(());
             }
             if let Some(info) = footing::find(&self.inner, &self.wanted.name).await? {
                 self.footing.raise(&info);
+                self.at_rest = footing::is_at_rest(&info);
                 self.footing_losses = losses;
                 self.trust = Trust::Firm {
                     losses,
@@ -169,6 +175,7 @@ impl NatsSource {
             self.streams.fetch_add(1, Ordering::AcqRel);
         }
         (self.footing, self.footing_losses) = (found, losses);
+        self.at_rest = false;
         self.trust = Trust::Firm {
             losses,
             seen: Instant::now(),
@@ -259,6 +266,7 @@ impl NatsSource {
     }
 
     fn take(&mut self, message: Message) {
+        self.at_rest = false;
         if let Some(pull) = self.pull.as_mut() {
             pull.open = pull.open.saturating_sub(1);
         }

@@ -23,10 +23,12 @@ mod trials;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt};
 use qx_events::ComponentName;
 use qx_events::ports::{Action, Clock, Deployments, Outbox};
 use qx_pipeline::Mediator;
@@ -54,6 +56,10 @@ pub use watch::Watch;
 /// How often the folder is read even if the system reported no change: not every
 /// file system reports.
 const RESCAN: Duration = Duration::from_secs(2);
+
+/// Components that are on their way into service at once: each waits for files and for
+/// the database, and holds its bytes meanwhile. Of these one is compiled at a time.
+const LOADED_AT_ONCE: usize = 4;
 
 /// The catalog.
 pub struct Catalog {
@@ -160,20 +166,28 @@ impl Catalog {
             }
         }
         let Looked { settled, again } = known.settled(&seen, Instant::now());
-        for (stem, files) in settled {
-            match &files {
-                Some(files) => {
-                    let parts = self.read(files).await;
-                    self.take_in(&stem, parts, None).await;
-                }
-                None => self.remove(&stem).await,
-            }
+        let dealt_with = stream::iter(settled).map(async |(stem, files)| {
+            self.deal_with(&stem, files.as_ref()).await;
+            (stem, files)
+        });
+        let mut dealt_with = pin!(dealt_with.buffer_unordered(LOADED_AT_ONCE));
+        while let Some((stem, files)) = dealt_with.next().await {
             known.remember(stem, files);
         }
         if again.is_none() {
             self.looked.store(true, Ordering::Release);
         }
         again
+    }
+
+    async fn deal_with(&self, stem: &str, files: Option<&Files>) {
+        match files {
+            Some(files) => {
+                let parts = self.read(files).await;
+                self.take_in(stem, parts, None).await;
+            }
+            None => self.remove(stem).await,
+        }
     }
 
     /// Takes the very build that was announced, if it is there: it is known by its

@@ -36,7 +36,7 @@ use ahead::{Ahead, Unmarked};
 use batch::{Batch, Sorted};
 use charge::Held;
 pub use config::{RelayConfig, RowOrder};
-use due::DueTimes;
+use due::{DueTimes, Waits};
 use latecomers::Latecomers;
 use pace::Pace;
 use standing::Standing;
@@ -184,13 +184,13 @@ impl Relay {
         if matches!(looked, Ok(false)) {
             return Ok(Turn::Standby);
         }
-        if !self.come_due(lease, held, due).await? {
+        let Some(waits) = self.come_due(lease, held, due).await? else {
             *ahead = Ahead::default();
             return Ok(Turn::Standby);
-        }
+        };
         let begun = Instant::now();
         let mut batch = ahead.next();
-        if batch.is_empty() {
+        if batch.is_empty() && waits == Waits::Perhaps {
             batch = Batch::of(self.read(latecomers).await?);
         }
         if batch.is_empty() {

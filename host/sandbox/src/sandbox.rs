@@ -2,7 +2,7 @@
 //! them. What comes out can be called.
 //!
 //! One compile at a time, in a process of its own or on a thread that may be
-//! blocked. Last, one instance is made on the budget of a call and thrown away: what
+//! blocked; what is compiled already does not wait for it. Last, one instance is made on the budget of a call and thrown away: what
 //! does not come up is not loaded.
 
 use std::path::PathBuf;
@@ -190,14 +190,17 @@ impl Sandbox {
 
     /// Loads a component. What is in service is not touched.
     pub async fn load(&self, bytes: Vec<u8>, manifest: Manifest) -> Result<Loaded, LoadError> {
-        // Held to the end: the semaphore is never closed.
-        let _turn = self.inner.compiling.acquire().await;
         let (manifest, checked) = self
             .aside(move |inner| {
                 let checked = inner.check(bytes, &manifest)?;
                 Ok((manifest, checked))
             })
             .await?;
+        let _turn = match &checked {
+            Checked::Kept { .. } => None,
+            // Held to the end. The semaphore is never closed.
+            Checked::New(_) | Checked::Compiled { .. } => self.inner.compiling.acquire().await.ok(),
+        };
         let checked = match (&self.inner.config.compilation, checked) {
             (Compilation::Child(compiler), Checked::New(new))
                 if self.inner.config.metering == Metering::Off =>

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use qx_events::ports::{Lag, Stream};
 use qx_events::shard::Split;
-use qx_events::{Component, ComponentName, Fault, LetterFilter};
+use qx_events::{ComponentName, Fault, LetterFilter};
 use qx_pipeline::{Dispatcher, LEASE_PREFIX, Mediator};
 use qx_store::Store;
 
@@ -78,19 +78,25 @@ impl Observer {
         if !self.catalog.has_looked() || self.store.outbox().status().await?.pending > 0 {
             return Ok(false);
         }
-        for component in self.mediator.routes().components() {
-            match self.lag(component).await? {
-                Some(lag) if lag.pending == 0 && lag.in_flight == 0 => {}
-                Some(_) | None => return Ok(false),
-            }
-        }
-        Ok(true)
+        let in_service = self.in_service();
+        let lags = self.lags(&in_service).await?;
+        let is_idle = |name| lags.get(name) == Some(&Lag::default());
+        Ok(in_service.iter().all(is_idle))
     }
 
-    async fn lag(&self, component: &Component) -> Result<Option<Lag>, Fault> {
+    fn in_service(&self) -> Vec<ComponentName> {
+        let routes = self.mediator.routes();
+        let components = routes.components();
+        components.map(|component| component.name.clone()).collect()
+    }
+
+    async fn lags(
+        &self,
+        components: &[ComponentName],
+    ) -> Result<BTreeMap<ComponentName, Lag>, Fault> {
         match &self.stream {
-            Some(stream) => stream.lag(&component.name).await,
-            None => Ok(None),
+            Some(stream) => stream.lags(components).await,
+            None => Ok(BTreeMap::new()),
         }
     }
 
@@ -180,12 +186,8 @@ impl Insight for Observer {
 #[async_trait::async_trait]
 impl Sampled for Observer {
     async fn sample(&self) -> Sample {
-        let mut lags = Vec::new();
-        for component in self.mediator.routes().components() {
-            if let Ok(Some(lag)) = self.lag(component).await {
-                lags.push((component.name.clone(), lag));
-            }
-        }
+        // What cannot be learned now is left out.
+        let lags = self.lags(&self.in_service()).await.unwrap_or_default();
         let (mut components, mut canaries) = (BTreeMap::new(), BTreeMap::new());
         let mut stored = BTreeMap::new();
         for slot in self.handlers().await {

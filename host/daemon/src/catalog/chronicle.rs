@@ -33,6 +33,8 @@ pub(super) struct Chronicle {
     host: String,
     folder: String,
     pending: Mutex<Pending>,
+    /// Held by who writes what waits: a line is written once, and in its turn.
+    writing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -65,6 +67,7 @@ impl Chronicle {
             host: host_name(),
             folder: folder_name(dir),
             pending: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -101,8 +104,9 @@ impl Chronicle {
         self.flush().await;
     }
 
-    /// Writes what waits, as far as the database takes it. Called by one task alone.
+    /// Writes what waits, as far as the database takes it.
     pub(super) async fn flush(&self) {
+        let _writing = self.writing.lock().await;
         loop {
             let Some(line) = self.pending().lines.front().cloned() else {
                 return;
@@ -155,5 +159,54 @@ impl Chronicle {
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qx_events::Fault;
+    use qx_events::ports::{Deployed, Refusal};
+
+    use super::*;
+
+    /// Keeps the lines, and is slow to.
+    #[derive(Default)]
+    struct Table(Mutex<Vec<Deployment>>);
+
+    #[async_trait::async_trait]
+    impl Deployments for Table {
+        async fn record(&self, deployment: &Deployment) -> Result<(), Fault> {
+            tokio::task::yield_now().await;
+            self.0.lock().unwrap().push(deployment.clone());
+            tokio::task::yield_now().await;
+            Ok(())
+        }
+
+        async fn history(&self, _: &ComponentName) -> Result<Vec<Deployed>, Fault> {
+            Ok(Vec::new())
+        }
+
+        async fn refused(&self, _: &ComponentName) -> Result<Vec<Refusal>, Fault> {
+            Ok(Vec::new())
+        }
+
+        async fn allow(&self, _: &ComponentName, _: Digest) -> Result<bool, Fault> {
+            Ok(false)
+        }
+    }
+
+    #[tokio::test]
+    async fn lines_of_many_at_once_are_each_written_once() {
+        let table = Arc::new(Table::default());
+        let chronicle = Chronicle::new(Arc::clone(&table) as _, None, Path::new("."));
+        let names = ["a", "b", "c", "d"].map(|name| ComponentName::parse(name).unwrap());
+        let record = |name| {
+            let build = (name, Some(Digest::new([1; 32])));
+            chronicle.record(build, Action::Load, BY_FOLDER, "")
+        };
+        futures::future::join_all(names.iter().map(record)).await;
+        let lines = table.0.lock().unwrap();
+        let written: Vec<_> = lines.iter().map(|line| line.component.clone()).collect();
+        assert_eq!(written, names);
     }
 }

@@ -14,8 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::metrics::Metrics;
 use super::names;
 
-/// How often: finer than most scrape, and cheap for the database and for the broker, which
-/// is asked once for each component.
+/// How often: finer than most scrape, and cheap for the database and for the broker.
 const EVERY: Duration = Duration::from_secs(10);
 /// How long one look may take before its figures are given up.
 const WAIT: Duration = Duration::from_secs(4);
@@ -27,7 +26,7 @@ pub struct Sample {
     /// The outbox.
     pub outbox: Option<OutboxStatus>,
     /// How far each component is behind.
-    pub lags: Vec<(ComponentName, Lag)>,
+    pub lags: BTreeMap<ComponentName, Lag>,
     /// Dead letters that are kept.
     pub dead_letters: Option<u64>,
     /// Components by state.
@@ -168,13 +167,13 @@ mod tests {
                 published: 3,
                 failed: 1,
             }),
-            lags: vec![(
+            lags: BTreeMap::from([(
                 stars,
                 Lag {
                     pending: 4,
                     in_flight: 2,
                 },
-            )],
+            )]),
             dead_letters: Some(9),
             components: BTreeMap::from([("serving".to_owned(), 1)]),
             canaries: BTreeMap::from([("stars".to_owned(), 10)]),

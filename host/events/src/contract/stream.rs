@@ -77,6 +77,7 @@ macro_rules! stream_contract {
             durable::a_component_can_begin_with_what_comes_from_now_on,
             durable::a_new_pattern_counts_from_now_on_and_repeats_nothing,
             durable::lag_counts_what_waits_and_what_is_in_flight,
+            durable::the_lags_of_many_are_those_of_each,
             durable::a_stream_that_is_there_says_so,
             durable::a_stream_knows_when_it_was_made_and_how_far_it_goes,
         }

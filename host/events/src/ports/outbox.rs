@@ -36,6 +36,8 @@ pub struct Due {
     pub came: u64,
     /// Until the next one is due; `None` when none is to come.
     pub next: Option<Duration>,
+    /// Whether any row is there to be read, of whatever part: who finds none need not ask.
+    pub waits: bool,
 }
 
 /// A transaction that has written to the outbox, or is about to, and is not over: its

@@ -1,5 +1,6 @@
 //! The stream: NATS JetStream, or the embedded one. Same port, same suite.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -115,6 +116,20 @@ pub trait Stream: Send + Sync {
     /// Messages between the component and the end of the stream; `None` when the
     /// component has no durable consumer.
     async fn lag(&self, component: &ComponentName) -> Result<Option<Lag>, Fault>;
+
+    /// The same of many: those that have a durable consumer. Asked with as few questions
+    /// as the stream allows.
+    async fn lags(
+        &self,
+        components: &[ComponentName],
+    ) -> Result<BTreeMap<ComponentName, Lag>, Fault> {
+        let mut lags = BTreeMap::new();
+        for component in components {
+            let lag = self.lag(component).await?;
+            lags.extend(lag.map(|lag| (component.clone(), lag)));
+        }
+        Ok(lags)
+    }
 
     /// Whether the stream answers.
     async fn check(&self) -> Result<(), Fault>;

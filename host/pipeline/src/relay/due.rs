@@ -41,24 +41,36 @@ impl DueTimes {
     }
 }
 
+/// Whether there is anything to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// Nobody has looked, or there is.
+    Perhaps,
+    /// No row waits.
+    Nothing,
+}
+
 impl Relay {
-    /// Lets rows take their place whose due time has come. `false`: the lease has
-    /// changed hands.
+    /// Lets rows take their place whose due time has come: the one question of a pass
+    /// over a quiet outbox. `None`: the lease has changed hands.
     pub(super) async fn come_due(
         &self,
         lease: Lease,
         held: &mut Option<Held>,
         due: &mut DueTimes,
-    ) -> Result<bool, Fault> {
+    ) -> Result<Option<Waits>, Fault> {
         if !due.is_to_be_looked_at(Instant::now()) {
-            return Ok(true);
+            return Ok(Some(Waits::Perhaps));
         }
         let Some(found) = self.outbox.come_due(lease, self.config.batch).await? else {
             self.deposed(held);
-            return Ok(false);
+            return Ok(None);
         };
         due.saw(found, Instant::now());
-        Ok(true)
+        Ok(Some(match found.waits {
+            true => Waits::Perhaps,
+            false => Waits::Nothing,
+        }))
     }
 }
 
@@ -72,7 +84,10 @@ mod tests {
         let mut due = DueTimes::default();
         assert!(due.is_to_be_looked_at(now) && due.next().is_none());
         let soon = Duration::from_millis(30);
-        let saw = |next| Due { came: 0, next };
+        let saw = |next| Due {
+            next,
+            ..Due::default()
+        };
         due.saw(saw(Some(soon)), now);
         assert!(!due.is_to_be_looked_at(now));
         assert!(due.is_to_be_looked_at(now + soon));

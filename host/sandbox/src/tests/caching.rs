@@ -3,11 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use qx_events::Outcome;
 
 use super::world::{World, effects};
 use crate::testing::ping;
+use crate::{ChildCompiler, Compilation};
 
 fn cached(folder: &Path) -> World {
     World::with(|config| config.cache_dir = Some(folder.to_owned()))
@@ -44,6 +46,33 @@ async fn the_second_load_runs_what_the_cache_holds() {
     fs::copy(&entries(other.path())[0], entry).unwrap();
     let outcome = cached(folder.path()).run(accepts()).await;
     assert!(matches!(outcome, Outcome::Rejected { .. }), "{outcome:?}");
+}
+
+/// Much longer than a component takes that waits for nobody.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+#[tokio::test]
+async fn what_is_compiled_already_does_not_wait_for_what_is_being_compiled() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    cached(&cache).load(accepts()).await;
+    let begun = folder.path().join("begun");
+    let script = format!("touch {}; exec sleep 1000", begun.display());
+    let never = ChildCompiler::new("/bin/sh".into(), vec!["-c".into(), script.into()]);
+    let world = World::with(|config| {
+        config.cache_dir = Some(cache.clone());
+        config.compilation = Compilation::Child(never);
+    });
+    let (sandbox, manifest) = (world.sandbox.clone(), world.manifest.clone());
+    let compiling = tokio::spawn(async move { sandbox.load(rejects(), manifest).await });
+    while !begun.exists() {
+        assert!(!compiling.is_finished());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let loaded = tokio::time::timeout(PATIENCE, world.load(accepts())).await;
+    effects(world.call(&loaded.unwrap()).await);
+    assert!(!compiling.is_finished());
+    compiling.abort();
 }
 
 /// Of the processors that it is tested on.

@@ -79,7 +79,7 @@ impl DeadLetters for Postgres {
     }
 
     async fn take_requested(&self, limit: u32) -> Result<Vec<DeadLetter>, Fault> {
-        self.call("take dead letters to retry", async |session| {
+        self.statement("take dead letters to retry", async |session| {
             let query = session.sql(TAKE).bind(i64::from(limit));
             letters(&query.fetch_all(session.conn()).await?)
         })

@@ -70,7 +70,7 @@ impl Deployments for Postgres {
     }
 
     async fn history(&self, component: &ComponentName) -> Result<Vec<Deployed>, Fault> {
-        self.call("read the history of a component", async |session| {
+        self.statement("read the history of a component", async |session| {
             let query = session.sql(HISTORY).bind(component.as_str());
             let query = query.bind(i64::from(HISTORY_MAX));
             let rows = query.fetch_all(session.conn()).await?;
@@ -99,7 +99,7 @@ impl Deployments for Postgres {
     }
 
     async fn refused(&self, component: &ComponentName) -> Result<Vec<Refusal>, Fault> {
-        self.call("read the refusals of a component", async |session| {
+        self.statement("read the refusals of a component", async |session| {
             let query = session.sql(REFUSED).bind(component.as_str());
             let rows = query.fetch_all(session.conn()).await?;
             let mut refused = Vec::with_capacity(rows.len());

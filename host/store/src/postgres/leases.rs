@@ -44,7 +44,7 @@ const LOCK: &str = "SELECT name, token FROM qx_leases WHERE name = ANY($1) ORDER
 #[async_trait]
 impl Leases for Postgres {
     async fn take(&self, name: &str, holder: &str, term: Duration) -> Result<Option<Fence>, Fault> {
-        self.call("take a lease", async |session| {
+        self.statement("take a lease", async |session| {
             let query = session.sql(TAKE).bind(name).bind(holder);
             let row = query.bind(millis(term)).fetch_optional(session.conn());
             let fence = |row: sqlx::postgres::PgRow| {
@@ -59,7 +59,7 @@ impl Leases for Postgres {
     }
 
     async fn renew(&self, fence: &Fence, term: Duration) -> Result<bool, Fault> {
-        self.call("renew a lease", async |session| {
+        self.statement("renew a lease", async |session| {
             let query = session.sql(RENEW).bind(&*fence.name).bind(fence.token);
             let done = query.bind(millis(term)).execute(session.conn()).await?;
             Ok(done.rows_affected() == 1)
@@ -68,7 +68,7 @@ impl Leases for Postgres {
     }
 
     async fn release(&self, fence: &Fence) -> Result<(), Fault> {
-        self.call("give a lease back", async |session| {
+        self.statement("give a lease back", async |session| {
             let query = session.sql(RELEASE).bind(&*fence.name).bind(fence.token);
             query.execute(session.conn()).await?;
             Ok(())
@@ -77,7 +77,7 @@ impl Leases for Postgres {
     }
 
     async fn held(&self) -> Result<Vec<HeldLease>, Fault> {
-        self.call("list leases", async |session| {
+        self.statement("list leases", async |session| {
             let rows = session.sql(HELD).fetch_all(session.conn()).await?;
             let held = rows.iter().map(|row| {
                 Ok(HeldLease {

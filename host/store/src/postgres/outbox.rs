@@ -78,8 +78,9 @@ pub(super) const PENDING_OF: &str = "
       AND qx_outbox_shard(seq, payload, tenant_id, correlation_id, ordering_key) = $3
     ORDER BY seq LIMIT $1";
 
-/// One look at the index `qx_outbox_due`, as a rule. Not by `clock_timestamp()`, which
-/// no index serves. The next due time is as it was before.
+/// One look at the index `qx_outbox_due`, as a rule, and one at `qx_outbox_pending`. Not
+/// by `clock_timestamp()`, which no index serves. The next due time is as it was before,
+/// and so is whether a row waits.
 const COME_DUE: &str = "
     WITH lease AS MATERIALIZED (
         SELECT 1 FROM qx_leases WHERE name = $3 AND token = $1
@@ -93,7 +94,10 @@ const COME_DUE: &str = "
                  AND EXISTS (SELECT FROM first WHERE due_at <= statement_timestamp())
                 THEN qx_outbox_come_due($2) ELSE 0 END AS came,
            (SELECT (extract(epoch FROM due_at - statement_timestamp()) * 1000)::bigint
-            FROM first) AS next_ms";
+            FROM first) AS next_ms,
+           (SELECT seq FROM qx_outbox_events
+            WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL
+            ORDER BY seq LIMIT 1) IS NOT NULL AS waits";
 
 /// Rows of one stream: of an array of texts PostgreSQL reads all that are before the one
 /// that is asked for. No join: without statistics the planner takes the rows that wait
@@ -336,8 +340,10 @@ impl Outbox for Part {
                     .await?;
                 let (held, came): (bool, i64) = (row.try_get("held")?, row.try_get("came")?);
                 let next: Option<i64> = row.try_get("next_ms")?;
+                let waited: bool = row.try_get("waits")?;
                 Ok(held.then(|| Due {
                     came: came.max(0).cast_unsigned(),
+                    waits: waited || came > 0,
                     next: next.map(|ms| Duration::from_millis(ms.max(0).cast_unsigned())),
                 }))
             })

@@ -20,7 +20,7 @@ const RESUME: &str = "DELETE FROM qx_pauses WHERE component = $1";
 #[async_trait]
 impl Pauses for Postgres {
     async fn paused(&self) -> Result<Vec<Pause>, Fault> {
-        self.call("read pauses", async |session| {
+        self.statement("read pauses", async |session| {
             let rows = session.sql(PAUSED).fetch_all(session.conn()).await?;
             let mut pauses = Vec::with_capacity(rows.len());
             for row in &rows {

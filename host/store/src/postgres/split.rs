@@ -63,7 +63,7 @@ fn made_for(split: Split) -> String {
 
 impl Postgres {
     pub(crate) async fn split(&self) -> Result<Split, Fault> {
-        self.call("read how the outbox is split", async |session| {
+        self.statement("read how the outbox is split", async |session| {
             read(session, READ).await
         })
         .await

@@ -81,7 +81,7 @@ impl Postgres {
     }
 
     pub(super) async fn open_for_longest(&self) -> Result<Option<OpenWriter>, Fault> {
-        self.call("look for the oldest writing transaction", async |session| {
+        self.statement("look for the oldest writing transaction", async |session| {
             let query = session.sql(OLDEST_WRITER);
             let row = query.fetch_optional(session.conn()).await?;
             row.as_ref().map(open_writer).transpose()

@@ -59,6 +59,11 @@ const NEWEST_OF_ALL: &str = "
     WHERE octet_length(payload) <= ?2
     ORDER BY seq DESC";
 
+/// One look at the index of what waits.
+const WAITS: &str = "
+    SELECT EXISTS (SELECT 1 FROM qx_outbox_events INDEXED BY qx_outbox_pending
+                   WHERE published_at IS NULL AND failed_at IS NULL AND due_at IS NULL)";
+
 /// The earliest of those that are due later, or by now, and in how many
 /// milliseconds. Times are text that sorts.
 const DUE: &str = "
@@ -224,16 +229,20 @@ impl Outbox for Sqlite {
         const DOING: &str = "look for rows that are due";
         // Without the write lock as long as none is.
         let looked = self.file.read(DOING, async |conn| {
-            let held = holds(conn, lease).await?;
-            Ok((held, due(conn, 1).await?.first().map(|(_, ms)| *ms)))
+            if !holds(conn, lease).await? {
+                return Ok(None);
+            }
+            let next = due(conn, 1).await?.first().map(|(_, ms)| *ms);
+            let waits = sqlx::query(WAITS).fetch_one(conn).await?.try_get(0)?;
+            Ok(Some((next, waits)))
         });
-        let next = match looked.await? {
-            (false, _) => return Ok(None),
-            (true, next) => next,
+        let Some((next, waits)) = looked.await? else {
+            return Ok(None);
         };
         if next.is_none_or(|ms| ms > 0) {
             let next = next.map(|ms| Duration::from_millis(ms.max(0).cast_unsigned()));
-            return Ok(Some(Due { came: 0, next }));
+            let came = 0;
+            return Ok(Some(Due { came, next, waits }));
         }
         let moved = self.file.write(DOING, async |conn| {
             if !holds(conn, lease).await? {
@@ -250,7 +259,8 @@ impl Outbox for Sqlite {
         });
         // There may be more: looked at again at once.
         let next = Some(Duration::ZERO);
-        Ok(moved.await?.map(|came| Due { came, next }))
+        let waits = true;
+        Ok(moved.await?.map(|came| Due { came, next, waits }))
     }
 
     async fn forget_lost(

@@ -96,6 +96,24 @@ pub async fn lag_counts_what_waits_and_what_is_in_flight(world: &impl World) {
     );
 }
 
+/// One that has no durable consumer is left out, and so is one that nobody asked for.
+pub async fn the_lags_of_many_are_those_of_each(world: &impl World) {
+    let [a, b, c] = ["a", "b", "c"].map(|name| subscription(name, &[name]));
+    send(world, &[message("a"), message("b"), message("a")]).await;
+    let _sources = (subscribe(world, &a).await, subscribe(world, &b).await);
+    let wanted = [&a, &c, &b].map(|wanted| wanted.component.clone());
+    let lags = ok(world.stream().lags(&wanted).await);
+    let pending = |pending| Lag {
+        pending,
+        in_flight: 0,
+    };
+    let both = [(a.component.clone(), pending(2)), (b.component, pending(1))];
+    assert_eq!(lags, both.into());
+    let one = ok(world.stream().lags(&[a.component.clone()]).await);
+    assert_eq!(one, [(a.component, pending(2))].into());
+    assert!(ok(world.stream().lags(&[]).await).is_empty());
+}
+
 async fn nothing_but_settled(source: &mut Box<dyn Source>) {
     for delivery in take(source, 2).await {
         ok(delivery.receipt.ack().await);

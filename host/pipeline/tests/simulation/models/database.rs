@@ -171,7 +171,8 @@ impl Tables {
             came += 1;
         }
         let next = later.first().map(|(due, _)| *due - now);
-        Due { came, next }
+        let waits = self.rows.values().any(StoredRow::waits);
+        Due { came, next, waits }
     }
 
     fn insert_raw(&mut self, name: &str, body: Bytes, event: Uuid, causation: Option<Uuid>) -> i64 {

@@ -153,6 +153,9 @@ impl Outbox for Database {
             }
             tables.come_due(limit)
         };
+        if !due.waits {
+            self.history.push(Effect::Polled); // Who is told that need not read.
+        }
         self.door.leave("look for rows that are due").await?;
         Ok(Some(due))
     }
