@@ -318,6 +318,7 @@ async fn a_component_that_compiles_too_long_or_too_large_is_refused_and_the_old_
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_entries_in_a_cache_that_others_can_write_to_are_never_run() {
     let mut world = World::with(Way::Embedded, &["stars"]).await;
+    world.share_no_code();
     world.run().await;
     world.serves(&["stars"]).await;
     world.kill();

@@ -246,10 +246,7 @@ async fn a_handler_in_every_language_sends_a_request_with_a_secret_and_the_event
         let own = format!("[config]\nhook = \"{origin}/hook\"\n");
         world.write(&format!("components/{component}.toml"), &own);
     }
-    world.write(
-        "qx-host.toml",
-        &format!("{}{more}", world.config_that_shares()),
-    );
+    world.write("qx-host.toml", &format!("{}{more}", world.config()));
     world.run().await;
     world.serves_in_turn(&components).await;
     let id = world

@@ -335,6 +335,7 @@ async fn a_signature_that_does_not_hold_leaves_the_version_in_service() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_lies_compiled_in_the_cache_is_verified_like_everything_else() {
     let mut world = World::with(Way::Embedded, &["stars"]).await;
+    world.share_no_code();
     world.run().await;
     world.serves(&["stars"]).await;
     world.kill();
@@ -344,6 +345,7 @@ async fn what_lies_compiled_in_the_cache_is_verified_like_everything_else() {
     );
     let public = key(&world, "trusted").await;
     trust(&world, &[&public], "");
+    world.share_no_code();
     world.run().await;
     says(&world, "stars", "is not signed").await;
 }

@@ -89,7 +89,7 @@ async fn sql_is_the_same_in_every_language() {
     let mut world = World::with(Way::Servers, &[]).await;
     world.database().await.execute(ROLE).await;
     let grants = components.map(|name| GRANTS.replace("scores]", &format!("{name}]")));
-    let config = format!("{}{}", world.config_that_shares(), grants.concat());
+    let config = format!("{}{}", world.config(), grants.concat());
     world.write("qx-host.toml", &config);
     world.run().await;
     world.serves_in_turn(&components).await;

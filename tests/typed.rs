@@ -88,7 +88,6 @@ fn status(state: &str) -> Value {
 async fn in_every_language_a_typed_value_arrives_and_what_does_not_fit_is_rejected_with_its_path() {
     let components = ["reviews", "reviews-c", "reviews-py", "reviews-ts"];
     let mut world = World::with(Way::Embedded, &[]).await;
-    world.write("qx-host.toml", &world.config_that_shares());
     world.run().await;
     world.serves_in_turn(&components).await;
     drop(world.trigger("github.status", &status("failure")).await);

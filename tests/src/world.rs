@@ -115,8 +115,10 @@ impl World {
             .await
     }
 
-    /// The configuration as written.
+    /// The configuration as written. What one test has compiled the others need not:
+    /// that takes most of what a host does here.
     pub fn config(&self) -> String {
+        let cache = repository().join("target/compiled");
         let servers = match (&self.postgres, &self.nats) {
             (Some(_), Some(nats)) => format!(
                 "[database]\nurl = \"{}\"\n[stream]\nkind = \"nats\"\n[nats]\nservers = [\"{}\"]\n",
@@ -126,19 +128,20 @@ impl World {
             _ => "[database]\nurl = \"sqlite://qx.db\"\n[stream]\nkind = \"embedded\"\n".to_owned(),
         };
         format!(
-            "{servers}[components]\ndir = \"components\"\n[defaults]\nretry_initial_ms = 20\n\
+            "{servers}[components]\ndir = \"components\"\ncache_dir = \"{}\"\n[defaults]\nretry_initial_ms = 20\n\
              timeout_ms = 2000\n[relay]\nlease_s = 2\n[consumer]\nack_wait_ms = 4500\n\
              [admin]\nlisten = \"{}\"\n",
+            cache.display(),
             self.admin
         )
     }
 
-    /// The configuration, with a folder of compiled components that all tests share: those
-    /// of interpreters take long to compile.
-    pub fn config_that_shares(&self) -> String {
-        let cache = repository().join("target/compiled");
-        let shared = format!("[components]\ncache_dir = \"{}\"\n", cache.display());
-        self.config().replace("[components]\n", &shared)
+    /// From here on compiled components are kept in the world's own folder, at the default place.
+    pub fn share_no_code(&self) {
+        let path = self.path("qx-host.toml");
+        let config = std::fs::read_to_string(path).expect("a configuration");
+        let own = config.lines().filter(|line| !line.starts_with("cache_dir"));
+        self.write("qx-host.toml", &own.collect::<Vec<_>>().join("\n"));
     }
 
     /// Puts components into the folder of a running host, and waits for each: several at

@@ -3,7 +3,8 @@
 //! A file that appears is loaded, one that changes replaces the build in service,
 //! one that disappears takes its component out of service. Loading has steps: read,
 //! verify, check, compile, instantiate; what fails at one of them leaves what is in
-//! service where it is, and is shown with its step and reason. Then the build is put
+//! service where it is, and is shown with its step and reason; a few components take
+//! their steps side by side. Then the build is put
 //! in service in one step, or tried beside the other first; the build that it
 //! replaces ends what it began. Each of that is a line of the history.
 
