@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use qx_events::ports::{Action, Deployment, Deployments};
 use qx_events::{ComponentName, Digest};
+use tokio::sync::Semaphore;
 
 use crate::telemetry::Metrics;
 
@@ -34,7 +35,7 @@ pub(super) struct Chronicle {
     folder: String,
     pending: Mutex<Pending>,
     /// Held by who writes what waits: a line is written once, and in its turn.
-    writing: tokio::sync::Mutex<()>,
+    writing: Semaphore,
 }
 
 #[derive(Default)]
@@ -67,7 +68,7 @@ impl Chronicle {
             host: host_name(),
             folder: folder_name(dir),
             pending: Mutex::default(),
-            writing: tokio::sync::Mutex::default(),
+            writing: Semaphore::new(1),
         }
     }
 
@@ -106,7 +107,8 @@ impl Chronicle {
 
     /// Writes what waits, as far as the database takes it.
     pub(super) async fn flush(&self) {
-        let _writing = self.writing.lock().await;
+        // It is never closed.
+        let _writing = self.writing.acquire().await;
         loop {
             let Some(line) = self.pending().lines.front().cloned() else {
                 return;

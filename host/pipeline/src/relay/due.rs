@@ -67,9 +67,10 @@ impl Relay {
             return Ok(None);
         };
         due.saw(found, Instant::now());
-        Ok(Some(match found.waits {
-            true => Waits::Perhaps,
-            false => Waits::Nothing,
+        Ok(Some(if found.waits {
+            Waits::Perhaps
+        } else {
+            Waits::Nothing
         }))
     }
 }
