@@ -86,7 +86,7 @@ profile=release
 # The smoke uses what the tests have built: alone the two have dependencies with fewer features.
 flags=(--workspace --all-targets)
 [ "$profile" = release ] && flags=(--release -p qx-host -p qx-bench)
-[ "$profile" = release ] && say "building the host and the bench in release: ten to fifteen minutes the first time"
+[ "$profile" = release ] && say "building the host and the bench in release: fifteen to twenty-five minutes on two cores the first time"
 cargo build "${flags[@]}"
 for name in noop effect; do
   "target/$profile/qx-host" build "bench/guests/$name" --out target/bench/components >&2

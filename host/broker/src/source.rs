@@ -50,7 +50,9 @@ pub(crate) struct NatsSource {
     footing: Footing,
     /// The connection's losses when it was learned.
     footing_losses: u64,
-    /// The footing is as far as it goes until the next message comes.
+    /// The footing is as far as it goes until the next message comes. What another host
+    /// is handed meanwhile is not seen: were the consumer lost then, and made again by
+    /// this one, that would come once more.
     at_rest: bool,
     /// Streams that the consumer was on so far: its own was deleted and made anew.
     streams: Arc<AtomicU64>,

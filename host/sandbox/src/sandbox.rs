@@ -2,8 +2,8 @@
 //! them. What comes out can be called.
 //!
 //! One compile at a time, in a process of its own or on a thread that may be
-//! blocked; what is compiled already does not wait for it. Last, one instance is made on the budget of a call and thrown away: what
-//! does not come up is not loaded.
+//! blocked; what is compiled already does not wait for it. Last, one instance is made
+//! on the budget of a call and thrown away: what does not come up is not loaded.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use qx_events::Fault;
 use qx_events::ports::{Due, Lease};
 use tokio::time::Instant;
 
-use super::{Held, Relay};
+use super::{Held, Relay, RowOrder};
 
 /// How often a busy relay looks for rows with a due time that came meanwhile: one
 /// look at an index, so late a row can be whose time came at once.
@@ -67,10 +67,12 @@ impl Relay {
             return Ok(None);
         };
         due.saw(found, Instant::now());
-        Ok(Some(if found.waits {
-            Waits::Perhaps
-        } else {
+        // A strict relay follows who is about to write, also while nothing waits.
+        let may_rest = self.config.order == RowOrder::Eager;
+        Ok(Some(if may_rest && !found.waits {
             Waits::Nothing
+        } else {
+            Waits::Perhaps
         }))
     }
 }

@@ -285,6 +285,31 @@ async fn what_the_stream_has_lost_is_looked_for_in_its_index() {
     assert_eq!(forgotten.unwrap(), Some(10));
 }
 
+#[tokio::test]
+async fn whether_a_row_waits_is_seen_without_a_look_at_those_that_are_published() {
+    let world = World::postgres().await;
+    world
+        .sql(
+            "ALTER TABLE qx_outbox_events SET (autovacuum_enabled = off);
+             INSERT INTO qx_outbox_events (event_name, payload, occurred_at, published_at)
+             SELECT 'past', '{}', now(), now() FROM generate_series(1, 100000)",
+        )
+        .await;
+    let lease = world.lease().await;
+    for statistics in ["", "ANALYZE qx_outbox_events"] {
+        world.sql(statistics).await;
+        let reads = "SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0)::bigint
+                     FROM pg_stat_user_tables WHERE relname = 'qx_outbox_events'";
+        let before = world.number(reads).await;
+        for _ in 0..7 {
+            let due = world.outbox.come_due(lease, 200).await.unwrap();
+            assert!(!due.unwrap().waits);
+        }
+        let read = world.number(reads).await - before;
+        assert!(read < 1_000, "{read} rows were read");
+    }
+}
+
 /// However many rows are due later, the relay does not step over them.
 #[tokio::test]
 async fn rows_that_are_due_later_are_not_in_the_way_of_the_others() {
